@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Decoded blocks: straight runs of instructions, cached per vCPU.
+ *
+ *     linear address --(jump cache)--> block            the usual way, one compare
+ *     linear --(dbt_fetch_page)--> physical --(hash)--> block      after a TLB flush or conflict
+ *     bytes --(decode.c)--> new block                   after that
+ *
+ * A block is keyed by the physical address of its first byte and the mode (code size, real or
+ * protected); nothing in it depends on the linear address. It ends at a branch, at 64 instructions,
+ * or where its page ends; an instruction that crosses pages is a block by itself.
+ *
+ *     VALID --page generation differs--> compare bytes --same--> VALID (new generation)
+ *       |                                     \--differ--> DEAD (unlinked; a new block is decoded)
+ *       +--arena full, map changed: every block of the vCPU is forgotten
+ *
+ * Owner: the vCPU's thread. Memory is bounded by the accelerator's tb-size.
+ */
+#ifndef DBT_BLOCK_H
+#define DBT_BLOCK_H
+
+#include "accel/dbt/dbt.h"
+
+#define BLOCK_MAX_INSNS 64
+#define JUMP_BITS 12
+#define BUCKET_BITS 15
+
+struct DbtBlock {
+    DbtBlock *next;              /* in the hash bucket */
+    uint64_t gpa;                /* of the first byte */
+    uint32_t mode;               /* dbt_code_mode */
+    uint16_t count;              /* instructions */
+    uint16_t size;               /* bytes of guest code */
+    bool crosses;                /* the single instruction goes on in page gpa_next */
+    uint64_t gpa_next;
+    uint32_t generation[2];      /* of the pages, when the bytes were read */
+    const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
+    const uint8_t *bytes;        /* the guest code this was decoded from */
+    DbtInsn insns[];
+};
+
+/* Valid while epoch is the vCPU's fetch_epoch and mode its mode word. */
+typedef struct DbtJump {
+    uint64_t linear;
+    uint64_t epoch;
+    uint32_t mode;
+    DbtBlock *block;
+} DbtJump;
+
+struct DbtCache {
+    DbtJump jumps[1 << JUMP_BITS];
+    DbtBlock *buckets[1 << BUCKET_BITS];
+    uint8_t *arena;
+    size_t arena_size;
+    size_t arena_used;
+    DbtBlock *once; /* for code that cannot be cached (MMIO): one instruction */
+    struct DbtDecoder *decoder;
+};
+
+/* What the meaning of code bytes depends on. */
+static inline uint32_t dbt_code_mode(const DbtVcpu *v)
+{
+    return v->code_bits | (uint32_t)v->real << 8;
+}
+
+/* The mode word of the jump cache: the privilege level decides whether a fetch faults. */
+static inline uint32_t dbt_jump_mode(const DbtVcpu *v)
+{
+    return dbt_code_mode(v) | (uint32_t)v->cpl << 16;
+}
+
+/* The linear address of the next instruction. */
+static inline uint64_t dbt_code_linear(const DbtVcpu *v)
+{
+    const CpuState *s = v->state;
+
+    return v->code_bits == 64 ? s->rip : (uint32_t)(s->seg[SEG_CS].base + s->rip);
+}
+
+static inline bool dbt_block_valid(const DbtBlock *b)
+{
+    return __atomic_load_n(b->page_generation[0], __ATOMIC_ACQUIRE) == b->generation[0] &&
+           __atomic_load_n(b->page_generation[1], __ATOMIC_ACQUIRE) == b->generation[1];
+}
+
+static inline DbtJump *dbt_jump_slot(DbtVcpu *v, uint64_t linear)
+{
+    return &v->cache->jumps[(linear ^ linear >> 7) & ((1 << JUMP_BITS) - 1)];
+}
+
+/* The block at cs:rip, by physical address or newly decoded; NULL: v->fault is set. */
+DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear);
+
+/* The same through the jump cache. */
+static inline DbtBlock *dbt_block_find(DbtVcpu *v)
+{
+    uint64_t linear = dbt_code_linear(v);
+    const DbtJump *jump = dbt_jump_slot(v, linear);
+
+    /* Outside 64-bit mode CS may end inside the block: dbt_fetch knows. */
+    if (__builtin_expect(jump->linear == linear && jump->epoch == v->fetch_epoch &&
+                             jump->mode == dbt_jump_mode(v) && dbt_block_valid(jump->block) &&
+                             (v->code_bits == 64 || v->state->rip + jump->block->size - 1 <=
+                                                        v->state->seg[SEG_CS].limit),
+                         1))
+        return jump->block;
+    return dbt_block_lookup(v, linear);
+}
+
+bool dbt_cache_init(DbtVcpu *v, GError **errp);
+void dbt_cache_release(DbtVcpu *v);
+
+#endif

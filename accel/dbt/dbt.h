@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside accel/dbt: the pieces of the interpreter and how they meet.
+ *
+ *   exec.c      the loop of a vCPU thread: requests, interrupts, blocks
+ *   decode.c    bytes -> DbtInsn (Zydis), block cache keyed by physical address and code size
+ *   ops.h       the tables of handlers (DbtOp) each file brings; prototypes shared between files
+ *   op-*.c      semantics: DbtHandler functions, in tables by Zydis mnemonic
+ *   native.c    unprivileged instructions run on the host's own unit, re-encoded onto CpuState
+ *   mmu.c       paging, software TLB, RAM/MMIO access, code pages (self-modifying code)
+ *   seg.c       descriptor loads, far transfers, task switches
+ *   exc.c       exceptions, interrupt delivery, IRET
+ *   sys.c       CR, DR, MSR, CPUID, XCR, SYSCALL/SYSENTER
+ *
+ * State rules. CpuState (v->cpu->state) is exact at every instruction boundary: rip is that of the
+ * instruction about to run. A handler that fails has changed nothing the guest can see.
+ * rflags is always materialised: handlers take arithmetic flags from the host's own flags.
+ */
+#ifndef DBT_DBT_H
+#define DBT_DBT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/accel.h"
+#include "core/bits.h"
+#include "core/cpu-state.h"
+#include "core/vcpu.h"
+
+typedef struct DbtVcpu DbtVcpu;
+typedef struct DbtInsn DbtInsn;
+typedef struct DbtBlock DbtBlock;
+typedef struct DbtAccel DbtAccel;
+
+/* What a handler tells the loop. */
+typedef enum DbtStep {
+    DBT_NEXT,  /* done; the loop has advanced rip over the instruction already (see exec.c) */
+    DBT_LEAVE, /* done, rip is set or the block must end: branch, mode change, code page written */
+    DBT_FAULT, /* v->fault is set; state is as before the instruction, rip points at it */
+} DbtStep;
+
+/*
+ * A handler runs one instruction. On entry state->rip is the instruction's own address; the loop
+ * adds insn->len after DBT_NEXT. A branch sets rip itself and returns DBT_LEAVE.
+ */
+typedef DbtStep (*DbtHandler)(DbtVcpu *v, const DbtInsn *insn);
+
+enum {
+    INSN_LOCK = 1 << 0,
+    INSN_REP = 1 << 1,        /* F3, where it is a repeat prefix (REPE) */
+    INSN_REPNE = 1 << 2,      /* F2, likewise */
+    INSN_REG_HIGH = 1 << 3,   /* reg names AH..BH: gpr[reg - 4] bits 15..8 */
+    INSN_RM_HIGH = 1 << 4,    /* rm likewise */
+    INSN_MEM = 1 << 5,        /* rm is memory: seg, base, index, scale, disp */
+    INSN_RIP_REL = 1 << 6,    /* disp is relative to the next instruction */
+};
+
+#define INSN_NO_REG 0xff
+
+struct DbtInsn {
+    DbtHandler handler;
+    uint8_t len;
+    uint8_t op_size;   /* of the main operand in bytes: 1, 2, 4, 8 (vector: the memory operand's) */
+    uint8_t addr_size; /* 2, 4, 8 */
+    uint8_t reg;       /* ModRM.reg or the opcode's register, REX applied */
+    uint8_t rm;        /* register form; INSN_NO_REG if memory */
+    uint8_t base, index; /* INSN_NO_REG: none */
+    uint8_t scale;     /* 1, 2, 4, 8 */
+    uint8_t seg;       /* effective SegIndex of the memory operand, overrides applied */
+    uint8_t sub;       /* the handler's own: condition code, ALU operation, ... */
+    uint16_t flags;    /* INSN_* */
+    uint16_t mnemonic; /* ZydisMnemonic, for logs and tables */
+    int64_t disp;      /* displacement; selector of a far pointer in the instruction */
+    uint64_t imm;      /* sign-extended as the instruction does; branch distance; far offset */
+    const void *aux;   /* native.c: the host code of this form */
+};
+
+/* An exception on its way to the guest. */
+typedef struct DbtFault {
+    uint8_t vector;
+    bool has_error;
+    uint32_t error;
+} DbtFault;
+
+/* vcpu.accel. Fields are grouped by the file that owns them; others use its functions. */
+struct DbtVcpu {
+    Vcpu *cpu;
+    CpuState *state; /* &cpu->state */
+    DbtAccel *accel;
+
+    bool inside; /* dbt.c: this vCPU is inside guest code; atomic */
+
+    /*
+     * exec.c. limit is where the loop stops after the instruction now running: a handler or a
+     * store that needs the loop's attention afterwards calls dbt_end_block(), whatever it returns.
+     */
+    const DbtInsn *limit;
+    bool attention;       /* IF, TF, DR7, TPR or the like changed: look before the next instruction */
+    bool stepping;        /* one instruction (or one REP iteration) at a time: TF, breakpoints, shadow */
+    uint32_t pauses;      /* PAUSE instructions run */
+    const DebugPoint *watch_met; /* guest-debug.c: to report when this instruction has ended */
+    bool untraced;        /* the instruction went through a gate or SYSCALL: no single-step trap */
+    uint32_t debug_traps; /* DR6 bits of trap-class #DB to raise when this instruction has ended */
+
+    /* exc.c */
+    DbtFault fault;
+    uint64_t fault_linear; /* of a #PF: CR2 when it is delivered */
+    int delivering; /* vector being delivered, -1: none; for double and triple faults */
+
+    /* seg.c, sys.c: derived from the state by dbt_mode_changed() */
+    uint8_t code_bits;   /* 16, 32, 64 */
+    uint8_t cpl;
+    bool stack32;        /* SS.B, stack width 4 (16-bit stack: false); 64-bit mode ignores it */
+    bool paging;
+    bool real;           /* CR0.PE=0 or RFLAGS.VM=1: real-address segmentation */
+    bool flat;           /* DS, ES, SS bases 0 and limits 4 GiB, or 64-bit mode: no segment checks */
+    uint8_t flat_read, flat_write; /* bit n: segment n needs no check when read, written (mmu.h) */
+    uint64_t seg_base[SEG_COUNT];  /* as addressing uses it: 0 for ES, CS, SS, DS in 64-bit mode */
+
+    struct MmuTlb *tlb;     /* mmu.c: of the context of data accesses; see dbt_context_changed */
+    struct MmuFetchTlb *fetch_tlb; /* mmu.c: of the privilege level */
+    const CpuidTable *cpuid; /* &cpuid_copy once set */
+    CpuidTable cpuid_copy;
+    uint64_t fetch_epoch;   /* mmu.c: see dbt_fetch_page */
+    struct DbtMmu *mmu;     /* mmu.c */
+    struct DbtCache *cache; /* decode.c */
+    struct DbtSys *sys;     /* sys.c */
+
+    /* native.c: x87 state around a stub, as FXSAVE64 has it. Not on the stack, whose recent narrow
+     * stores would stall FXRSTOR's loads. */
+    uint8_t x87_image[512] __attribute__((aligned(16)));
+};
+
+/*
+ * --- exec.c ---
+ */
+/* The loop looks at requests, interrupts and traps when the running instruction has ended. */
+static inline void dbt_end_block(DbtVcpu *v)
+{
+    v->limit = NULL;
+}
+
+/* The same, and something that decides whether interrupts or traps are taken has changed: anyone
+ * who sets IF, TF, VIF, DR7, or lowers the TPR. */
+static inline void dbt_attention(DbtVcpu *v)
+{
+    v->attention = true;
+    v->limit = NULL;
+}
+
+/*
+ * --- dbt.c: exclusive sections ---
+ *
+ * Between begin and end every other vCPU is outside guest code: it touches no guest RAM, no TLB
+ * and no code page. From any thread; nests on one thread. Order: machine_lock before an exclusive
+ * section, so a vCPU leaves guest code around anything that may take machine_lock (device access,
+ * PIC acknowledge), and never takes machine_lock inside a section.
+ */
+void dbt_exclusive_begin(DbtAccel *accel);
+void dbt_exclusive_end(DbtAccel *accel);
+/* The vCPU's own thread steps out of guest code and back in; enter waits while a section runs, and
+ * serves mmu.c's requests (dbt_mmu_sync). Host pointers into guest RAM are void afterwards. */
+void dbt_guest_leave(DbtVcpu *v);
+void dbt_guest_enter(DbtVcpu *v);
+
+/* --- exc.c --- */
+/* Record a fault and return DBT_FAULT. */
+DbtStep dbt_fault(DbtVcpu *v, uint8_t vector);
+DbtStep dbt_fault_error(DbtVcpu *v, uint8_t vector, uint32_t error);
+DbtStep dbt_page_fault(DbtVcpu *v, uint64_t linear, uint32_t error); /* sets CR2 when delivered */
+/* Delivers v->fault to the guest (IDT, TSS, stack switch; double and triple faults). */
+void dbt_deliver_fault(DbtVcpu *v);
+/* Delivers an external interrupt or NMI at an instruction boundary. */
+void dbt_deliver_interrupt(DbtVcpu *v, uint8_t vector, bool nmi);
+/* Software interrupts: INT n, INT3, INTO, INT1. next_rip is pushed. */
+DbtStep dbt_software_interrupt(DbtVcpu *v, uint8_t vector, uint64_t next_rip);
+
+/* --- seg.c --- */
+/* Recomputes code_bits, cpl, stack32, paging, flat, seg_base, tlb; call after any change of CR0, CR4,
+ * EFER, RFLAGS.VM or a segment register. */
+void dbt_mode_changed(DbtVcpu *v);
+/* The part of it a change of RFLAGS.AC needs (STAC, CLAC, POPF). */
+void dbt_context_changed(DbtVcpu *v);
+/* CpuState was written from outside (reset, INIT, migration, gdb): derives everything anew, flushes
+ * the TLB, loads the PDPTEs, asks for attention. */
+void dbt_state_loaded(DbtVcpu *v);
+
+/* --- mmu.c ---
+ *
+ * Accesses by segment and effective address (seg_*), or by linear address (lin_*). All return
+ * false with v->fault set. Accesses may cross pages; a store that faults stores nothing.
+ * They check the segment (limit, type, canonical form), alignment (CR0.AM), and the page.
+ */
+typedef enum MmuAccess {
+    MMU_READ,
+    MMU_WRITE, /* read and write */
+    MMU_STORE, /* only written, in full: a bounce buffer is not filled first (MMIO is not read) */
+    MMU_FETCH,
+} MmuAccess;
+
+/* Implicit supervisor accesses (descriptor tables, TSS, interrupt frames) use lin_ with this set. */
+typedef enum MmuMode { MMU_CPL, MMU_SYSTEM } MmuMode;
+
+/* size is 1, 2, 4 or 8; the value is zero-extended. Inline fast paths are in mmu.h. */
+bool dbt_lin_read(DbtVcpu *v, uint64_t linear, void *buf, unsigned len, MmuMode mode);
+bool dbt_lin_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuMode mode);
+/* Segment check only: effective address to linear. */
+bool dbt_seg_linear(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned len, MmuAccess access, uint64_t *linear);
+bool dbt_mem_read(DbtVcpu *v, SegIndex seg, uint64_t ea, void *buf, unsigned len);
+bool dbt_mem_write(DbtVcpu *v, SegIndex seg, uint64_t ea, const void *buf, unsigned len);
+
+/*
+ * A memory operand made addressable for one instruction: host points at guest RAM itself where one
+ * page of plain RAM holds it all, else at a bounce buffer (page crossing, MMIO, code pages).
+ * dbt_mem_end writes a bounce buffer back; it cannot fault, the pages were checked by begin.
+ * access MMU_WRITE means read and write. Locked operations on a bounce buffer hold the exclusive
+ * section (all other vCPUs outside guest code) from begin to end.
+ */
+typedef struct DbtMemRef {
+    void *host;
+    uint64_t linear;
+    uint32_t len;
+    uint8_t kind; /* mmu.c's */
+    bool write, locked;
+    uint64_t gpa[2]; /* of the parts of a bounced operand */
+    uint8_t bounce[128] __attribute__((aligned(64)));
+} DbtMemRef;
+
+bool dbt_mem_begin(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned len, MmuAccess access, bool locked,
+                   DbtMemRef *ref);
+/* Calls dbt_end_block when the write touched watched code. */
+void dbt_mem_end(DbtVcpu *v, DbtMemRef *ref);
+/* Instead of dbt_mem_end, when the instruction faulted: writes nothing back. */
+void dbt_mem_cancel(DbtVcpu *v, DbtMemRef *ref);
+
+/* Instruction bytes at cs:rip, at most len, stopping at the first byte that cannot be fetched;
+ * 0 means v->fault is set. *gpa is the physical address of the first byte. */
+unsigned dbt_fetch(DbtVcpu *v, uint8_t *buf, unsigned len, uint64_t *gpa);
+
+/* Physical address of a linear code address (one byte); false: v->fault is set. mmu.h has the
+ * inline form. Any change that can alter its result must bump v->fetch_epoch (TLB flushes, INVLPG,
+ * CR0, CR3, CR4, EFER); the privilege level is compared by the caller. */
+bool dbt_fetch_page(DbtVcpu *v, uint64_t linear, uint64_t *gpa);
+
+/*
+ * Code pages. Before the bytes [gpa, gpa + len) of one page are read for decoding, decode.c calls
+ * dbt_code_watch. From then on every write to a watched 64-byte granule, by any vCPU or device,
+ * increments the page's generation after the bytes are in place, and ends the watch of the whole
+ * page: blocks that are found unchanged must be watched again. The result points at that counter
+ * (valid until the memory map changes, which bumps fetch_epoch and calls dbt_cache_flush);
+ * *generation is its value from when the watch began. NULL: not RAM or ROM, never cache. A write by
+ * the vCPU itself also calls dbt_end_block.
+ */
+const uint32_t *dbt_code_watch(DbtVcpu *v, uint64_t gpa, unsigned len, uint32_t *generation);
+/* Serves requests other threads left for this vCPU's TLB (VCPU_REQ_ACCEL). Own thread. */
+void dbt_mmu_sync(DbtVcpu *v);
+
+void dbt_tlb_flush(DbtVcpu *v, bool global);
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear);
+
+/* Effective address of a memory operand, cut to the address size; the segment is not applied. */
+static inline uint64_t dbt_ea(const DbtVcpu *v, const DbtInsn *insn)
+{
+    const CpuState *s = v->state;
+    uint64_t ea = (uint64_t)insn->disp;
+
+    if (insn->base != INSN_NO_REG)
+        ea += s->gpr[insn->base & 15];
+    if (insn->index != INSN_NO_REG)
+        ea += s->gpr[insn->index & 15] * insn->scale;
+    if (insn->flags & INSN_RIP_REL)
+        ea += s->rip + insn->len;
+    if (insn->addr_size == 8)
+        return ea;
+    return insn->addr_size == 4 ? (uint32_t)ea : (uint16_t)ea;
+}
+
+/* --- decode.c --- */
+/* Forgets every cached block of this vCPU. Own thread, or within an exclusive section. */
+void dbt_cache_flush(DbtVcpu *v);
+
+/*
+ * --- life cycle: called by dbt.c ---
+ * init is on the creating thread; the others on any while the vCPU stands still.
+ */
+bool dbt_mmu_init(DbtVcpu *v, GError **errp);
+void dbt_mmu_release(DbtVcpu *v);
+bool dbt_sys_init(DbtVcpu *v, GError **errp);
+void dbt_sys_release(DbtVcpu *v);
+/* The machine's map: listener on machine->memory, ram_written hook. */
+bool dbt_map_init(DbtAccel *accel, Machine *machine, GError **errp);
+void dbt_map_release(DbtAccel *accel);
+/* native.c's code memory, shared by all vCPUs. */
+bool dbt_native_init(DbtAccel *accel, GError **errp);
+void dbt_native_release(DbtAccel *accel);
+/* AccelOps.supported_cpuid (sys.c or its CPUID file). */
+void dbt_supported_cpuid(Accel *accel, CpuidTable *table);
+
+/* kvm-pv.c: one reading of the clocks that all vCPUs' clock pages are made from. */
+typedef struct DbtClock {
+    GMutex lock;
+    bool valid;
+    uint64_t tsc; /* host TSC ... */
+    int64_t ns;   /* ... when the virtual clock showed this */
+} DbtClock;
+
+struct DbtAccel {
+    Accel accel;
+    DbtClock clock;
+    struct DbtMap *map;       /* mmu.c */
+    struct DbtNative *native; /* native.c */
+    struct DbtGate *gate;     /* dbt.c: exclusive sections */
+    struct DbtDebug *debug;   /* guest-debug.c: a debugger's points; never NULL */
+    const struct DbtOp **ops; /* decode.c: by Zydis mnemonic */
+    GPtrArray *vcpus;         /* of DbtVcpu *; complete before the first runs */
+    uint32_t tb_size;         /* MiB of decoded blocks per vCPU */
+    bool one_insn_per_tb;
+};
+
+/* --- native.c ---
+ *
+ * Tries to bind an unprivileged instruction to host code. dec and operands are Zydis'. Fills
+ * insn->handler and aux; false if this form must be handled elsewhere (or #UD).
+ */
+struct ZydisDecodedInstruction_;
+struct ZydisDecodedOperand_;
+bool dbt_native_bind(DbtVcpu *v, DbtInsn *insn, const struct ZydisDecodedInstruction_ *dec,
+                     const struct ZydisDecodedOperand_ *operands, const uint8_t *bytes);
+
+#endif

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The software TLB behind mmu.h: filling it, flushing it, and accesses by linear address.
+ *
+ * Entries have 4 KiB; part of a large page is entered like any other, and a filter remembers in
+ * which large pages that happened, so that INVLPG takes all of one (SDM vol. 3, 4.10.4.1).
+ * Process-context identifiers are accepted and not used: a CR3 write drops what is not global
+ * whatever its bit 63 says, which the architecture allows (4.10.4.1).
+ *
+ * While accesses need checks an entry can't express (alignment, data breakpoints) the vCPU's tables
+ * are a pair nobody fills, so everything comes here.
+ *
+ * Locking: own vCPU thread, inside guest code; flushes also within an exclusive section.
+ */
+#include "accel/dbt/guest-debug.h"
+#include "accel/dbt/mmu-priv.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+static const uint8_t large_shift[MMU_LARGE_CLASSES] = { 21, 22, 30 };
+
+/* The tag of a page that belongs to another index. */
+static uint64_t invalid_tag(unsigned index)
+{
+    return index ? 0 : GUEST_PAGE_SIZE;
+}
+
+static void tables_clear(DbtMmu *mmu, unsigned table)
+{
+    memset(mmu->tables[table], 0, sizeof(mmu->tables[table]));
+    mmu->tables[table][0].tag = invalid_tag(0);
+}
+
+static MmuEntry *table_read(DbtMmu *mmu, MmuContext context)
+{
+    return mmu->tables[2 * context];
+}
+
+static MmuEntry *table_write(DbtMmu *mmu, MmuContext context)
+{
+    return mmu->tables[2 * context + 1];
+}
+
+static void log_slot(MmuLog *log, unsigned table, unsigned index)
+{
+    if (log->count == MMU_LOG_SIZE) {
+        log->overflow = true;
+        return;
+    }
+    log->slot[log->count++] = (uint16_t)(table << MMU_TLB_BITS | index);
+}
+
+static void log_flush(DbtMmu *mmu, MmuLog *log)
+{
+    for (unsigned i = 0; i < log->count; i++) {
+        unsigned index = log->slot[i] & (MMU_TLB_SIZE - 1);
+        mmu->tables[log->slot[i] >> MMU_TLB_BITS][index].tag = invalid_tag(index);
+    }
+    log->count = 0;
+}
+
+void dbt_tlb_flush(DbtVcpu *v, bool global)
+{
+    DbtMmu *mmu = v->mmu;
+
+    v->fetch_epoch++;
+    if (mmu->log[0].overflow || mmu->log[1].overflow) {
+        for (unsigned t = 0; t < MMU_TABLES; t++) {
+            if (mmu->filled & 1u << t)
+                tables_clear(mmu, t);
+        }
+        mmu->filled = 0;
+        for (unsigned l = 0; l < 2; l++) {
+            mmu->log[l].count = 0;
+            mmu->log[l].overflow = false;
+        }
+        memset(mmu->large, 0, sizeof(mmu->large));
+        return;
+    }
+    log_flush(mmu, &mmu->log[0]);
+    if (global) {
+        log_flush(mmu, &mmu->log[1]);
+        memset(mmu->large, 0, sizeof(mmu->large));
+    }
+}
+
+/* The filter's bit of a large page: user and kernel halves must not fall together. */
+static unsigned large_bit(unsigned class, uint64_t linear)
+{
+    uint64_t page = linear >> large_shift[class];
+
+    return (unsigned)(page ^ page >> 10 ^ page >> 21) & (MMU_LARGE_BITS - 1);
+}
+
+static bool large_filter(const DbtMmu *mmu, unsigned class, uint64_t linear)
+{
+    unsigned bit = large_bit(class, linear);
+
+    return mmu->large[class][bit / 64] >> bit % 64 & 1;
+}
+
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
+{
+    DbtMmu *mmu = v->mmu;
+    unsigned index = linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
+
+    for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
+        if (large_filter(mmu, class, linear)) {
+            dbt_tlb_flush(v, true);
+            return;
+        }
+    }
+    v->fetch_epoch++;
+    for (unsigned t = 0; t < MMU_TABLES; t++) {
+        if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
+            mmu->tables[t][index].tag = invalid_tag(index);
+    }
+}
+
+static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uint8_t *host)
+{
+    MmuEntry *e = &mmu->tables[table][index];
+
+    if (table < MMU_TABLE_FETCH_USER && table % 2 && e->value == (uintptr_t)host)
+        e->tag = invalid_tag(index);
+}
+
+void mmu_drop_write(DbtMmu *mmu, const uint8_t *host)
+{
+    if (mmu->log[0].overflow || mmu->log[1].overflow) {
+        for (unsigned t = 0; t < MMU_TABLE_FETCH_USER; t++) {
+            for (unsigned i = 0; mmu->filled >> t & 1 && i < MMU_TLB_SIZE; i++)
+                drop_if_write(mmu, t, i, host);
+        }
+        return;
+    }
+    for (unsigned l = 0; l < 2; l++) {
+        const MmuLog *log = &mmu->log[l];
+        for (unsigned i = 0; i < log->count; i++)
+            drop_if_write(mmu, log->slot[i] >> MMU_TLB_BITS, log->slot[i] & (MMU_TLB_SIZE - 1), host);
+    }
+}
+
+static void enter(DbtMmu *mmu, unsigned table, uint64_t linear, uint64_t value, const MmuWalk *walk)
+{
+    unsigned index = linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
+
+    mmu->tables[table][index] = (MmuEntry){ linear & GUEST_PAGE_MASK, value };
+    mmu->filled |= 1u << table;
+    log_slot(&mmu->log[walk->global], table, index);
+    for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
+        unsigned bit = large_bit(class, linear);
+        if (walk->page_bits == large_shift[class])
+            mmu->large[class][bit / 64] |= BIT(bit % 64);
+    }
+}
+
+static bool is_write(MmuAccess access)
+{
+    return access == MMU_WRITE || access == MMU_STORE;
+}
+
+/* Accesses by segment have checked this already, with #SS for the stack segment. */
+static bool canonical(const DbtVcpu *v, uint64_t linear)
+{
+    return !(v->state->efer & EFER_LMA) || (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+/* Translates one page and enters it where that is allowed. */
+static bool resolve(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuPart *part)
+{
+    DbtMmu *mmu = v->mmu;
+    uint32_t error;
+    MmuWalk walk;
+
+    if (!canonical(v, linear)) {
+        dbt_fault_error(v, EXC_GP, 0);
+        return false;
+    }
+    if (!mmu_walk(v, linear, access, context, &walk, &error)) {
+        dbt_page_fault(v, linear, error);
+        return false;
+    }
+    part->gpa = walk.gpa;
+    part->map = dbt_map_lookup(v->accel->map, walk.gpa);
+    if (!part->map.host || dbt_debug_page_watched(v, linear))
+        return true;
+    if (is_write(access)) {
+        if (!part->map.read_only && code_allow_write_entry(v, part->map.page))
+            enter(mmu, 2 * context + 1, linear, (uintptr_t)part->map.host, &walk);
+    } else {
+        enter(mmu, 2 * context, linear, (uintptr_t)part->map.host, &walk);
+    }
+    return true;
+}
+
+bool dbt_fetch_page(DbtVcpu *v, uint64_t linear, uint64_t *gpa)
+{
+    MmuContext context = v->cpl == 3 ? MMU_USER : MMU_SUPERVISOR;
+    uint32_t error;
+    MmuWalk walk;
+
+    if (!canonical(v, linear)) {
+        dbt_fault_error(v, EXC_GP, 0);
+        return false;
+    }
+    if (!mmu_walk(v, linear, MMU_FETCH, context, &walk, &error)) {
+        dbt_page_fault(v, linear, error);
+        return false;
+    }
+    *gpa = walk.gpa;
+    if (dbt_map_lookup(v->accel->map, walk.gpa).host)
+        enter(v->mmu, context == MMU_USER ? MMU_TABLE_FETCH_USER : MMU_TABLE_FETCH_SUPERVISOR, linear,
+              walk.gpa & GUEST_PAGE_MASK, &walk);
+    return true;
+}
+
+/* Linear addresses have 32 bits outside long mode and wrap there. */
+static uint64_t linear_wrap(const DbtVcpu *v, uint64_t linear)
+{
+    return v->state->efer & EFER_LMA ? linear : (uint32_t)linear;
+}
+
+unsigned mmu_split(DbtVcpu *v, uint64_t linear, unsigned len, MmuAccess access, MmuContext context,
+                   MmuPart parts[MMU_MAX_PARTS])
+{
+    unsigned count = 0;
+
+    g_assert(len && len <= (MMU_MAX_PARTS - 1) * GUEST_PAGE_SIZE);
+    while (len) {
+        unsigned left = (unsigned)(GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK));
+        MmuPart *part = &parts[count++];
+        part->len = MIN(len, left);
+        if (!resolve(v, linear, access, context, part))
+            return 0;
+        len -= part->len;
+        linear = linear_wrap(v, linear + part->len);
+    }
+    return count;
+}
+
+/* The largest aligned piece of a device access. */
+static unsigned mmio_piece(uint64_t gpa, unsigned len)
+{
+    unsigned size = 8;
+
+    while (size > len || gpa & (size - 1))
+        size /= 2;
+    return size;
+}
+
+static void mmio_read(DbtVcpu *v, uint64_t gpa, uint8_t *buf, unsigned len)
+{
+    AddressSpace *as = dbt_map_space(v->accel->map);
+
+    dbt_guest_leave(v);
+    for (unsigned size; len; gpa += size, buf += size, len -= size) {
+        uint64_t value = ~0ull;
+        size = mmio_piece(gpa, len);
+        address_space_load(as, gpa, size, &value);
+        store_le(buf, value, size);
+    }
+    dbt_guest_enter(v);
+}
+
+static void mmio_write(DbtVcpu *v, uint64_t gpa, const uint8_t *buf, unsigned len)
+{
+    AddressSpace *as = dbt_map_space(v->accel->map);
+
+    dbt_guest_leave(v);
+    for (unsigned size; len; gpa += size, buf += size, len -= size) {
+        size = mmio_piece(gpa, len);
+        address_space_store(as, gpa, size, load_le(buf, size));
+    }
+    dbt_guest_enter(v);
+}
+
+static bool is_scalar(unsigned len)
+{
+    return len == 1 || len == 2 || len == 4 || len == 8;
+}
+
+static void ram_read(const uint8_t *host, void *buf, unsigned len)
+{
+    if (is_scalar(len))
+        store_le(buf, mmu_host_load(host, len), len);
+    else
+        memcpy(buf, host, len);
+}
+
+static void ram_write(uint8_t *host, const void *buf, unsigned len)
+{
+    if (is_scalar(len))
+        mmu_host_store(host, len, load_le(buf, len));
+    else
+        memcpy(host, buf, len);
+}
+
+void mmu_parts_read(DbtVcpu *v, const MmuPart *parts, unsigned count, void *buf)
+{
+    uint8_t *p = buf;
+
+    for (unsigned i = 0; i < count; p += parts[i++].len) {
+        if (parts[i].map.host)
+            ram_read(parts[i].map.host + (parts[i].gpa & ~GUEST_PAGE_MASK), p, parts[i].len);
+    }
+    p = buf;
+    for (unsigned i = 0; i < count; p += parts[i++].len) {
+        if (!parts[i].map.host)
+            mmio_read(v, parts[i].gpa, p, parts[i].len);
+    }
+}
+
+void mmu_parts_write(DbtVcpu *v, const MmuPart *parts, unsigned count, const void *buf)
+{
+    const uint8_t *p = buf;
+
+    for (unsigned i = 0; i < count; p += parts[i++].len) {
+        unsigned offset = (unsigned)(parts[i].gpa & ~GUEST_PAGE_MASK);
+        if (!parts[i].map.host || parts[i].map.read_only)
+            continue;
+        ram_write(parts[i].map.host + offset, p, parts[i].len);
+        code_written(v, v->accel->map, parts[i].map.page, offset, parts[i].len);
+    }
+    p = buf;
+    for (unsigned i = 0; i < count; p += parts[i++].len) {
+        if (!parts[i].map.host || parts[i].map.read_only)
+            mmio_write(v, parts[i].gpa, p, parts[i].len);
+    }
+}
+
+bool mmu_update_byte(DbtVcpu *v, uint64_t linear, uint8_t set, uint8_t clear)
+{
+    MmuPart part = { .len = 1 };
+    unsigned offset;
+    uint8_t *host, old, byte;
+
+    if (!resolve(v, linear, MMU_WRITE, MMU_SUPERVISOR, &part))
+        return false;
+    if (!part.map.host || part.map.read_only) {
+        mmu_parts_read(v, &part, 1, &byte);
+        byte = (byte & ~clear) | set;
+        mmu_parts_write(v, &part, 1, &byte);
+        return true;
+    }
+    offset = (unsigned)(part.gpa & ~GUEST_PAGE_MASK);
+    host = part.map.host + offset;
+    old = __atomic_load_n(host, __ATOMIC_RELAXED);
+    do
+        byte = (old & ~clear) | set;
+    while (!__atomic_compare_exchange_n(host, &old, byte, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    code_written(v, v->accel->map, part.map.page, offset, 1);
+    return true;
+}
+
+bool mmu_read(DbtVcpu *v, uint64_t linear, void *buf, unsigned len, MmuContext context)
+{
+    const void *host = len <= GUEST_PAGE_SIZE ? mmu_entry_host(table_read(v->mmu, context), linear, len) : NULL;
+    MmuPart parts[MMU_MAX_PARTS];
+    unsigned count;
+
+    if (host) {
+        ram_read(host, buf, len);
+        return true;
+    }
+    count = mmu_split(v, linear, len, MMU_READ, context, parts);
+    mmu_parts_read(v, parts, count, buf);
+    return count > 0;
+}
+
+bool mmu_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuContext context)
+{
+    void *host = len <= GUEST_PAGE_SIZE ? mmu_entry_host(table_write(v->mmu, context), linear, len) : NULL;
+    MmuPart parts[MMU_MAX_PARTS];
+    unsigned count;
+
+    if (host) {
+        ram_write(host, buf, len);
+        return true;
+    }
+    count = mmu_split(v, linear, len, MMU_STORE, context, parts);
+    mmu_parts_write(v, parts, count, buf);
+    return count > 0;
+}
+
+static MmuContext mode_context(const DbtVcpu *v, MmuMode mode)
+{
+    return mode == MMU_SYSTEM ? MMU_SUPERVISOR : v->mmu->context;
+}
+
+bool dbt_lin_read(DbtVcpu *v, uint64_t linear, void *buf, unsigned len, MmuMode mode)
+{
+    return mmu_read(v, linear_wrap(v, linear), buf, len, mode_context(v, mode));
+}
+
+bool dbt_lin_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuMode mode)
+{
+    return mmu_write(v, linear_wrap(v, linear), buf, len, mode_context(v, mode));
+}
+
+void *dbt_host_span(DbtVcpu *v, uint64_t linear, MmuAccess access, unsigned *len)
+{
+    const MmuEntry *table = is_write(access) ? v->tlb->write : v->tlb->read;
+
+    *len = (unsigned)(GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK));
+    return mmu_entry_host(table, linear, 1);
+}
+
+void dbt_context_changed(DbtVcpu *v)
+{
+    const CpuState *s = v->state;
+    DbtMmu *mmu = v->mmu;
+    bool ac = s->rflags & RFLAGS_AC;
+
+    if (v->cpl == 3)
+        mmu->context = MMU_USER;
+    else
+        mmu->context = ac && (s->cr4 & CR4_SMAP) ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
+    mmu->align_check = v->cpl == 3 && ac && (s->cr0 & CR0_AM);
+    v->fetch_tlb = (MmuFetchTlb *)(void *)mmu->tables[v->cpl == 3 ? MMU_TABLE_FETCH_USER
+                                                                  : MMU_TABLE_FETCH_SUPERVISOR];
+    v->tlb = (MmuTlb *)(void *)mmu->tables[mmu->align_check || dbt_debug_data_enabled(v)
+                                               ? MMU_TABLE_CHECKED
+                                               : 2 * mmu->context];
+}
+
+void dbt_mmu_sync(DbtVcpu *v)
+{
+    if (!__atomic_exchange_n(&v->mmu->map_changed, false, __ATOMIC_ACQ_REL))
+        return;
+    dbt_tlb_flush(v, true);
+    dbt_cache_flush(v);
+    dbt_end_block(v);
+}
+
+bool dbt_mmu_init(DbtVcpu *v, GError **errp)
+{
+    size_t size = sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]);
+    void *tables = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (tables == MAP_FAILED)
+        return error_set_errno(errp, errno, "dbt: memory for a vCPU's TLB (%zu bytes)", size);
+    v->mmu = g_new0(DbtMmu, 1);
+    v->mmu->tables = tables;
+    for (unsigned t = 0; t < MMU_TABLES_ALL; t++)
+        v->mmu->tables[t][0].tag = invalid_tag(0);
+    v->tlb = (MmuTlb *)tables;
+    v->fetch_tlb = (MmuFetchTlb *)(void *)v->mmu->tables[MMU_TABLE_FETCH_SUPERVISOR];
+    return true;
+}
+
+void dbt_mmu_release(DbtVcpu *v)
+{
+    if (!v->mmu)
+        return;
+    munmap(v->mmu->tables, sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]));
+    g_clear_pointer(&v->mmu, g_free);
+}

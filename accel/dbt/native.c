@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Binding decoded instructions to host code, and running them.
+ *
+ * What a bound DbtInsn holds besides the memory operand: handler by kind of operand; aux = the
+ * form; imm = the form's serial and the x87 opcode; sub = units (FPU_*); op_size = length of the
+ * memory operand; reg = its alignment and access (BOUND_*).
+ *
+ * Before an instruction runs: availability of its unit (SDM vol. 3, table 2-3; vol. 2, 2.4 ff.),
+ * a pending x87 exception (vol. 1, 8.7), alignment. #MF is always found here, never by the host,
+ * because x87 reports an exception only at the next waiting instruction. With CR0.NE = 0 the PC
+ * would raise IRQ 13 instead; that wire is not modelled, #MF is delivered either way.
+ *
+ * x87 state is loaded around each x87 or MMX instruction (80 ns): nothing of the guest's stays in
+ * the host's x87 while C code runs.
+ */
+#define _LGPL_SOURCE /* inline read-side RCU: it is around each instruction */
+#include <urcu.h>
+
+#include "accel/dbt/decode.h"
+#include "accel/dbt/guest-debug.h"
+#include "accel/dbt/native.h"
+
+#define SEGMENT_SIZE (1 * MIB)
+
+#define SERIAL_BITS 48 /* a form made each microsecond lasts 8 years */
+
+enum {
+    BOUND_ALIGN = 0x0f,       /* log2 */
+    BOUND_MISALIGN_OK = 0x10, /* with MXCSR.MM */
+    BOUND_STORE = 0x20,
+    BOUND_WRITE = 0x40,
+    BOUND_POINTERS = 0x80, /* x87: FIP, FDP, FOP */
+};
+
+#define MXCSR_MM (1u << 17)
+
+static bool refuse(DbtVcpu *v, uint8_t vector)
+{
+    dbt_fault(v, vector);
+    return false;
+}
+
+bool dbt_fpu_check(DbtVcpu *v, unsigned unit)
+{
+    const CpuState *s = v->state;
+    uint64_t avx = XCR0_SSE | XCR0_AVX;
+
+    if (unit & FPU_AVX && (v->real || !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & avx) != avx)) {
+        return refuse(v, EXC_UD);
+    }
+    if (unit & (FPU_SSE | FPU_MMX) && s->cr0 & CR0_EM) {
+        return refuse(v, EXC_UD);
+    }
+    if (unit & FPU_SSE && !(s->cr4 & CR4_OSFXSR)) {
+        return refuse(v, EXC_UD);
+    }
+    if (s->cr0 & CR0_TS || (unit & FPU_X87 && s->cr0 & CR0_EM)) {
+        return unit & (FPU_X87 | FPU_MMX | FPU_SSE | FPU_AVX) ? refuse(v, EXC_NM) : true;
+    }
+    if (unit & FPU_WAIT && dbt_x87_pending(&s->fpu)) {
+        return refuse(v, EXC_MF);
+    }
+    return true;
+}
+
+static DbtStep rebind(DbtVcpu *v, const DbtInsn *insn);
+
+/* The fault a stub returned. */
+static DbtStep stub_fault(DbtVcpu *v, uint32_t result)
+{
+    uint8_t vector = result & 0xff;
+
+    if (vector == EXC_GP) {
+        return dbt_fault_error(v, vector, 0);
+    }
+    if (vector == EXC_XM && !(v->state->cr4 & CR4_OSXMMEXCPT)) {
+        vector = EXC_UD; /* SDM vol. 3, 2.5 */
+    }
+    return dbt_fault(v, vector);
+}
+
+/* FIP, FDP and FOP name the last x87 instruction that is not a control instruction. */
+static void note_x87_instruction(DbtVcpu *v, const DbtInsn *insn, uint64_t ea)
+{
+    FpuState *fpu = &v->state->fpu;
+
+    fpu->fip = v->state->rip;
+    fpu->fcs = v->state->seg[SEG_CS].selector;
+    fpu->fop = insn->imm >> SERIAL_BITS & 0x7ff;
+    if (insn->flags & INSN_MEM) {
+        fpu->fdp = ea;
+        fpu->fds = v->state->seg[insn->seg].selector;
+    }
+}
+
+/* Runs the form on a host address; NATIVE_STALE if it has been reclaimed. */
+#define NATIVE_STALE 0x200
+static uint32_t run_form(DbtVcpu *v, const DbtInsn *insn, void *mem)
+{
+    uint32_t result = NATIVE_STALE;
+    const void *code;
+
+    rcu_read_lock();
+    code = native_form_code(insn->aux, insn->imm & BITS(SERIAL_BITS - 1, 0));
+    if (code) {
+        result = native_run(v, code, mem, insn->sub & (FPU_X87 | FPU_MMX));
+    }
+    rcu_read_unlock();
+    return result;
+}
+
+static DbtStep run_registers(DbtVcpu *v, const DbtInsn *insn)
+{
+    uint32_t result;
+
+    if (insn->sub && !dbt_fpu_check(v, insn->sub)) {
+        return DBT_FAULT;
+    }
+    result = run_form(v, insn, NULL);
+    if (G_UNLIKELY(result)) {
+        return result == NATIVE_STALE ? rebind(v, insn) : stub_fault(v, result);
+    }
+    if (insn->reg & BOUND_POINTERS) {
+        note_x87_instruction(v, insn, 0);
+    }
+    return DBT_NEXT;
+}
+
+/* The alignment check, which comes before those of segment and page. */
+static bool is_misaligned(const DbtVcpu *v, const DbtInsn *insn, uint64_t ea)
+{
+    uint64_t linear = ea + v->state->seg[insn->seg].base;
+
+    return linear & (BIT(insn->reg & BOUND_ALIGN) - 1) &&
+           !(insn->reg & BOUND_MISALIGN_OK && v->state->fpu.mxcsr & MXCSR_MM);
+}
+
+static DbtStep run_memory(DbtVcpu *v, const DbtInsn *insn)
+{
+    uint64_t ea = dbt_ea(v, insn);
+    MmuAccess access = insn->reg & BOUND_STORE   ? MMU_STORE
+                       : insn->reg & BOUND_WRITE ? MMU_WRITE
+                                                 : MMU_READ;
+    DbtMemRef ref __attribute__((uninitialized));
+    uint32_t result;
+
+    if (insn->sub && !dbt_fpu_check(v, insn->sub)) {
+        return DBT_FAULT;
+    }
+    if (insn->reg & BOUND_ALIGN && is_misaligned(v, insn, ea)) {
+        return dbt_fault_error(v, EXC_GP, 0);
+    }
+    if (!dbt_mem_begin(v, insn->seg, ea, insn->op_size, access, insn->flags & INSN_LOCK, &ref)) {
+        return DBT_FAULT;
+    }
+    result = run_form(v, insn, ref.host);
+    if (G_UNLIKELY(result)) {
+        dbt_mem_cancel(v, &ref);
+        return result == NATIVE_STALE ? rebind(v, insn) : stub_fault(v, result);
+    }
+    if (insn->reg & BOUND_POINTERS) {
+        note_x87_instruction(v, insn, ea);
+    }
+    if (access != MMU_READ || G_UNLIKELY(dbt_debug_wants_data(v))) {
+        dbt_mem_end(v, &ref);
+    }
+    return DBT_NEXT;
+}
+
+static bool bind_form(DbtVcpu *v, DbtInsn *insn, const NativeInsn *native)
+{
+    uint64_t serial;
+    unsigned align = native->align ? __builtin_ctz(native->align) : 0;
+
+    insn->aux = native_cache_get(v->accel->native, native, &serial);
+    insn->imm = serial | (uint64_t)native->fop << SERIAL_BITS;
+    insn->handler = native->mem_len ? run_memory : run_registers;
+    insn->sub = native->unit;
+    insn->op_size = native->mem_len;
+    insn->reg = align | (native->misalign_ok ? BOUND_MISALIGN_OK : 0) |
+                (native->x87_pointers ? BOUND_POINTERS : 0);
+    if (native->mem_len && native->access != MMU_READ) {
+        insn->reg |= native->access == MMU_STORE ? BOUND_STORE : BOUND_WRITE;
+    }
+    if (!insn->aux) {
+        insn->handler = rebind; /* no room until a reclaimed segment has drained */
+    }
+    return true;
+}
+
+bool dbt_native_bind(DbtVcpu *v, DbtInsn *insn, const struct ZydisDecodedInstruction_ *dec,
+                     const struct ZydisDecodedOperand_ *operands, const uint8_t *bytes)
+{
+    NativeInsn native;
+
+    return native_encode(&native, v->code_bits, dec, operands, bytes) &&
+           bind_form(v, insn, &native);
+}
+
+/*
+ * The form of an instruction decoded earlier is gone: binds it again from the bytes in memory and
+ * runs it. insn is this vCPU's own cache entry, so the new binding may be kept in it. While there
+ * is no room, or if other bytes are there by now, leaves without progress: the loop decodes anew.
+ */
+static DbtStep rebind(DbtVcpu *v, const DbtInsn *insn)
+{
+    uint8_t bytes[NATIVE_INSN_MAX];
+    DbtInsn fresh;
+    uint64_t gpa;
+    unsigned len = dbt_fetch(v, bytes, sizeof(bytes), &gpa);
+
+    if (!len) {
+        return DBT_FAULT;
+    }
+    if (dbt_decode(v, bytes, len, v->state->rip, &fresh) == DECODE_MORE ||
+        fresh.mnemonic != insn->mnemonic || fresh.len != insn->len || !fresh.aux) {
+        return DBT_LEAVE;
+    }
+    *(DbtInsn *)insn = fresh;
+    return fresh.handler(v, insn);
+}
+
+bool dbt_native_init(DbtAccel *accel, GError **errp)
+{
+    native_signals_init();
+    accel->native = native_cache_new(SEGMENT_SIZE, errp);
+    return accel->native;
+}
+
+void dbt_native_release(DbtAccel *accel)
+{
+    native_cache_free(accel->native);
+    accel->native = NULL;
+}

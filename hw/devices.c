@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every device type there is, in the order -device help lists them.
+ */
+#include "core/device.h"
+
+#include "hw/acpi/pm.h"
+#include "hw/char/serial.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic.h"
+#include "hw/intc/lapic.h"
+#include "hw/misc/fw_cfg.h"
+#include "hw/misc/pc-devices.h"
+#include "hw/misc/port92.h"
+#include "hw/misc/reset-control.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/timer/i8254.h"
+
+const DeviceType *const device_types[] = {
+    /* Parts of the board */
+    &lapic_bus_type,
+    &ioapic_type,
+    &i8259_type,
+    &i8254_type,
+    &mc146818_type,
+    &i8042_type,
+    &port92_type,
+    &reset_control_type,
+    &acpi_pm_type,
+    &fw_cfg_type,
+    /* ISA devices a user may add */
+    &isa_serial_type,
+    &isa_debugcon_type,
+    &isa_debug_exit_type,
+    &pc_testdev_type,
+    NULL,
+};

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The DSDT's contents, for acpi-tables.c.
+ */
+#ifndef HW_I386_ACPI_DSDT_H
+#define HW_I386_ACPI_DSDT_H
+
+#include "hw/acpi/aml.h"
+#include "hw/i386/acpi-tables.h"
+
+/* The definition block's body, without the table header. */
+Aml *acpi_dsdt_body(const AcpiBoard *board);
+
+#endif

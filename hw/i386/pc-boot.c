@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the pc machine does in a firmware's stead: ACPI tables and kernel into memory.
+ *
+ * Once at start everything is parsed, so that a bad file is an error before the guest runs, and the
+ * files' contents are given back after the first reset. Each later reset reads them again.
+ */
+#include "core/bits.h"
+#include "core/dma.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "pc-internal.h"
+
+/* The RSDP first, where ACPI 6.5, 5.2.5.1 has the guest look; the tables behind it. */
+#define RSDP_ADDR PC_BIOS_AREA
+#define TABLES_ADDR (PC_BIOS_AREA + ACPI_TABLES_ALIGN)
+
+static bool build_tables(PcMachine *pc, const AcpiBoard *board, GError **errp)
+{
+    pc->tables = acpi_tables_build(board);
+    if (!range_ok(TABLES_ADDR, pc->tables->tables->len, MIB))
+        return error_set(errp, "the ACPI tables take %u bytes, more than there is room for: use fewer CPUs",
+                         pc->tables->tables->len);
+    acpi_tables_link(pc->tables, TABLES_ADDR);
+    return true;
+}
+
+static bool make_plan(PcMachine *pc, GError **errp)
+{
+    BootBoard board = {.map = &pc->map, .rsdp = pc->tables ? RSDP_ADDR : 0};
+
+    pc->plan = boot_plan_make(pc->source, &board, errp);
+    return pc->plan;
+}
+
+bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp)
+{
+    const BootOptions *boot = &pc->machine.boot;
+
+    /* Firmware brings its own way to find the tables. */
+    if (board && !boot->firmware && !build_tables(pc, board, errp))
+        return false;
+    if (!boot->kernel)
+        return true;
+    pc->source = boot_source_open(boot, errp);
+    if (!pc->source || !make_plan(pc, errp))
+        return false;
+    if (pc->plan->note)
+        log_info("%s", pc->plan->note);
+    return true;
+}
+
+static bool place(PcMachine *pc, GError **errp)
+{
+    AddressSpace *as = &pc->machine.memory;
+    const AcpiTables *acpi = pc->tables;
+
+    if (acpi && (!dma_write(as, RSDP_ADDR, acpi->rsdp->data, acpi->rsdp->len) ||
+                 !dma_write(as, TABLES_ADDR, acpi->tables->data, acpi->tables->len)))
+        return error_set(errp, "cannot place the ACPI tables");
+    if (!pc->source)
+        return true;
+    if (!pc->plan && (!boot_source_reload(pc->source, errp) || !make_plan(pc, errp)))
+        return false;
+    if (!pc_bios_state_place(pc))
+        return error_set(errp, "cannot place the BIOS data");
+    if (!boot_plan_place(pc->plan, as, errp))
+        return false;
+    Vcpu *bsp = pc->machine.vcpus[0];
+    boot_entry_apply(&pc->plan->entry, &bsp->state);
+    vcpu_mark_dirty(bsp);
+    g_clear_pointer(&pc->plan, boot_plan_free);
+    boot_source_unload(pc->source);
+    return true;
+}
+
+void pc_boot_reset(PcMachine *pc)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (place(pc, &error))
+        return;
+    log_warn("cannot boot again: %s", error->message);
+    machine_request_stop(&pc->machine, RUN_STATE_INTERNAL_ERROR);
+}
+
+void pc_boot_release(PcMachine *pc)
+{
+    g_clear_pointer(&pc->plan, boot_plan_free);
+    g_clear_pointer(&pc->source, boot_source_free);
+    g_clear_pointer(&pc->tables, acpi_tables_free);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The pc machine's map, the only place with port and interrupt numbers, and its parts
+ * (hw/i386/pc*.c).
+ */
+#ifndef HW_I386_PC_INTERNAL_H
+#define HW_I386_PC_INTERNAL_H
+
+#include "hw/i386/pc.h"
+
+enum {
+    IRQ_TIMER = 0,
+    IRQ_KEYBOARD = 1,
+    IRQ_CASCADE = 2,
+    IRQ_RTC = 8,
+    IRQ_MOUSE = 12,
+    GSI_TIMER = 2, /* where IRQ 0 arrives at the I/O APIC */
+};
+
+enum {
+    PORT_PIC_MASTER = 0x20,
+    PORT_PIT = 0x40,
+    PORT_KBC_DATA = 0x60,
+    PORT_NMI_SC = 0x61,
+    PORT_KBC_COMMAND = 0x64,
+    PORT_RTC = 0x70,
+    PORT_92 = 0x92,
+    PORT_PIC_SLAVE = 0xa0,
+    PORT_SMI = ACPI_SMI_CMD_PORT,
+    PORT_ELCR = 0x4d0,
+    PORT_FW_CFG = FW_CFG_PORT,
+    PORT_PM = ACPI_PM_BASE,
+    PORT_RESET = RESET_CONTROL_PORT,
+};
+
+#define PC_BIOS_AREA 0xe0000ull /* to 1 MiB: the last 128 KiB of the firmware, or our tables */
+
+/* --- pc.c --- */
+/* I/O base of COM n + 1. */
+uint16_t pc_com_port(unsigned n);
+void pc_map_ports(PcMachine *pc, uint16_t port, MemoryRegion *io);
+/* The machine owns a realized device; one that fails is freed here. */
+bool pc_realize(Device *dev, GError **errp);
+
+/* --- pc-interrupts.c --- */
+/* Controllers, machine.gsi and machine.msi, by the accelerator's irqchip. */
+bool pc_interrupts_build(PcMachine *pc, GError **errp);
+/* Once for each vCPU, after its creation. */
+void pc_interrupts_attach(PcMachine *pc, Vcpu *vcpu);
+
+/* --- pc-memory.c --- */
+/* Maps RAM and the firmware image, if one was given, and fills pc->map. */
+bool pc_memory_build(PcMachine *pc, GError **errp);
+void pc_memory_release(PcMachine *pc);
+/* The A20 gate's output. */
+void pc_memory_set_a20(PcMachine *pc, bool on);
+
+/* --- pc-boot.c --- */
+/* Builds tables and boot plan from the devices there are. */
+bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
+/* Puts tables and kernel into memory and the boot processor at its entry. */
+void pc_boot_reset(PcMachine *pc);
+void pc_boot_release(PcMachine *pc);
+
+/* --- pc-bios-state.c --- */
+/* Vectors, data area and interrupt controllers as a BIOS leaves them. False: no RAM where it must be. */
+bool pc_bios_state_place(PcMachine *pc);
+
+#endif

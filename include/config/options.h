@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line: QEMU's options, one dash or two, as one structure.
+ *
+ *   options_init -> options_parse -> options_resolve -> machine_from_options (config/configure.h)
+ *
+ * options_parse takes the words apart and checks each by itself; options_resolve works out what
+ * depends on several of them (topology, RAM, the default serial port). Neither opens, creates or
+ * changes anything outside the structure, except that -help and its kind print on stdout.
+ *
+ * Every option is one row of the table in src/config/option-table.c; -help prints the same rows.
+ *
+ * Locking: none; main thread, at start-up.
+ */
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "config/keyval.h"
+#include "core/machine.h"
+
+typedef struct Options {
+    /* As given; NULL or empty if not. Repeats of the first group are merged. */
+    KvNode *machine;     /* -machine, -enable-kvm's accel aside: type, board properties */
+    KvNode *memory;      /* -m */
+    KvNode *smp;
+    KvNode *rtc;
+    GPtrArray *accels;   /* of char *: -accel, in order of preference */
+    GPtrArray *devices;  /* of KvNode *: -device */
+    GPtrArray *objects;  /* of KvNode *: -object */
+    GPtrArray *chardevs; /* of KvNode *: -chardev */
+    GPtrArray *serials;  /* of char *: -serial */
+    CpuOptions cpu;
+    BootOptions boot;
+    char *name;          /* -name guest= */
+    char *process_name;  /* -name process= */
+    char *debugcon;
+    char *mem_path;
+    char *pidfile;
+    char *gdb;           /* -gdb, -s: where the gdb stub listens */
+    char *qtest;         /* chardev-like address the test connects to */
+    char *qtest_log;
+    char *log_items;     /* -d */
+    char *log_file;      /* -D */
+    bool mem_prealloc;
+    bool nographic;
+    bool nodefaults;
+    bool no_reboot, no_shutdown;
+    bool stopped;        /* -S */
+    bool help_printed;
+
+    /* Worked out by options_resolve. */
+    const MachineType *machine_type;
+    SmpTopology topology;
+    RamOptions ram;      /* ram.path is ours: the machine borrows it */
+} Options;
+
+typedef enum OptionsResult {
+    OPTIONS_RUN,  /* go on */
+    OPTIONS_DONE, /* help or the version was printed: exit with status 0 */
+    OPTIONS_BAD,  /* *errp says why */
+} OptionsResult;
+
+void options_init(Options *options);
+void options_release(Options *options);
+OptionsResult options_parse(Options *options, int argc, char *const *argv, GError **errp);
+bool options_resolve(Options *options, GError **errp);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Host calls that can fail, in one place: EINTR, short transfers and O_CLOEXEC are handled here
+ * once, and a test build can inject faults (host_fault_seed).
+ */
+#ifndef CORE_HOST_H
+#define CORE_HOST_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* open(2) with O_CLOEXEC; the error names the path and what it was for ("kernel image"). -1 on error. */
+int host_open(const char *path, int flags, mode_t mode, const char *purpose, GError **errp);
+/* Whole transfers; false with errno set (0 at end of file for reads). */
+bool host_read_full(int fd, void *buf, size_t len);
+bool host_write_full(int fd, const void *buf, size_t len);
+bool host_pread_full(int fd, void *buf, size_t len, off_t offset);
+bool host_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
+/* data is NUL-terminated one byte past len, freed with g_free. */
+/* A whole regular file of at most max bytes, for images that are parsed (kernels, firmware). */
+bool host_load_file(const char *path, size_t max, const char *purpose, guint8 **data, size_t *len, GError **errp);
+/* An anonymous memory file of that size, on huge pages of hugepage_size bytes if not 0; sealing is
+ * allowed and left to the caller. -1 on error. */
+int host_memfd(const char *name, uint64_t size, unsigned hugepage_size, GError **errp);
+/* mmap with the errors spelled out; NULL on failure. */
+void *host_mmap(size_t size, int prot, int flags, int fd, off_t offset, const char *purpose, GError **errp);
+/* Test seam: about one in 16 of the calls above fails with EIO, as the seed decides; 0 turns it off. */
+void host_fault_seed(uint64_t seed);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Blocks of guest RAM: shared memory files mapped into the process.
+ *
+ * A block is a memfd (sealed against shrinking and growing, so no SIGBUS) or a user's file
+ * (-object memory-backend-file), optionally on huge pages, pre-allocated, or excluded from dumps.
+ * Pages are touched first by the guest, so a large guest costs nothing at start.
+ */
+#ifndef CORE_RAM_H
+#define CORE_RAM_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct RamOptions {
+    uint64_t size;          /* bytes; rounded up to the page size in use */
+    const char *path;       /* file or directory (hugetlbfs) for file-backed RAM; NULL: memfd */
+    uint32_t hugepage_size; /* bytes, memfd only; 0: normal pages with THP allowed */
+    bool prealloc;          /* touch every page now, with several threads */
+    bool share;             /* MAP_SHARED (default for memfd); file: write back to the file */
+    bool seal;              /* memfd: F_SEAL_GROW | SHRINK | SEAL */
+    bool dump;              /* include in core files */
+    bool merge;             /* MADV_MERGEABLE */
+} RamOptions;
+
+typedef struct RamBlock {
+    char *name;
+    uint8_t *host;
+    uint64_t size;
+    uint64_t page_size;
+    int fd; /* -1: anonymous */
+} RamBlock;
+
+/* Normal guest RAM of size bytes. Fails with a message that names the size and the host's limit. */
+RamBlock *ram_block_new(const char *name, const RamOptions *options, GError **errp);
+/* Small, anonymous, not shared: ROMs and option ROMs. */
+RamBlock *ram_block_new_anon(const char *name, uint64_t size, GError **errp);
+void ram_block_free(RamBlock *block);
+
+#endif

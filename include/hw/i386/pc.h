@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The "pc" machine: an ISA PC with APICs and ACPI.
+ *
+ * Locking: machine_lock for everything here.
+ */
+#ifndef HW_I386_PC_H
+#define HW_I386_PC_H
+
+#include "core/machine.h"
+#include "hw/acpi/pm.h"
+#include "hw/i386/acpi-tables.h"
+#include "hw/i386/boot.h"
+#include "hw/i386/cpu-model.h"
+#include "hw/i386/memmap.h"
+#include "hw/input/i8042.h"
+#include "hw/intc/i8259.h"
+#include "hw/intc/ioapic.h"
+#include "hw/intc/lapic.h"
+#include "hw/misc/fw_cfg.h"
+#include "hw/misc/port92.h"
+#include "hw/misc/reset-control.h"
+#include "hw/rtc/mc146818.h"
+#include "hw/timer/i8254.h"
+
+#define PC_RAM_PIECES 4
+
+typedef struct PcMachine {
+    Machine machine;
+
+    /* Properties. */
+    bool acpi;
+    bool i8042_enabled;
+    uint64_t max_ram_below_4g;
+
+    /* Memory, hw/i386/pc-memory.c. */
+    MemoryRegion ram[PC_RAM_PIECES];
+    unsigned ram_pieces;
+    MemoryRegion a20_wrap; /* enabled while A20 is held low */
+    RamBlock *firmware_block;
+    MemoryRegion firmware, firmware_isa;
+    uint64_t firmware_size;
+    MemMap map;
+
+    /* Devices; all belong to machine.devices. NULL where the accelerator has them. */
+    I8259 *pic;
+    IoApic *ioapic;
+    LapicBus *lapics;
+    I8254 *pit;
+    Mc146818 *rtc;
+    I8042 *kbc;
+    Port92 *port92;
+    ResetControl *reset_control;
+    AcpiPm *pm;
+    FwCfg *fw_cfg;
+    Irq pic_irq[16], ioapic_irq[IOAPIC_PINS];
+
+    CpuModel *cpu_model;
+
+    /* Booting, hw/i386/pc-boot.c. */
+    AcpiTables *tables;  /* linked; NULL without ACPI */
+    BootSource *source;  /* -kernel */
+    BootPlan *plan;      /* ready for the next reset; NULL: made anew then */
+} PcMachine;
+
+extern const MachineType pc_machine_type;
+
+#endif

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The stock guest: Debian's cloud kernel and busybox, fetched as packages and only unpacked, never
+# installed. Sourced after common.sh.
+#
+#   $guest_dir/vmlinuz           the kernel's bzImage
+#   $guest_dir/busybox           static
+#   $guest_dir/initrd.gz         busybox and scripts/guest/init
+#   $guest_dir/initrd.sum        of what the initrd was made from
+#   $guest_dir/packages          which packages these came from
+
+guest_dir=${VMM_GUEST_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/vmm/guest}
+
+# The package a meta package depends on: linux-image-6.1.0-NN-cloud-amd64.
+kernel_package() {
+    apt-cache depends linux-image-cloud-amd64 | awk '/ Depends: linux-image-/ { print $2; exit }'
+}
+
+# fetch_package NAME DIR: downloads NAME and unpacks it into DIR. apt wants to drop privileges to a
+# user that can write to its working directory, so that is a directory of its own.
+fetch_package() {
+    local name=$1 dir=$2 download
+    download=$(mktemp -d)
+    chmod 755 "$download"
+    say "fetching package $name"
+    (cd "$download" && apt-get download -q "$name" </dev/null >&2 2>"$download/log") ||
+        { cat "$download/log" >&2; rm -rf "$download"; return 1; }
+    dpkg-deb -x "$download"/*.deb "$dir"
+    rm -rf "$download"
+}
+
+guest_fetch() {
+    local kernel unpack
+    kernel=$(kernel_package)
+    if [ -z "$kernel" ]; then
+        as_root apt-get update -qq </dev/null
+        kernel=$(kernel_package)
+        [ -n "$kernel" ] || die "apt knows no package linux-image-cloud-amd64; is this Debian?"
+    fi
+    unpack=$(mktemp -d)
+    if ! { fetch_package "$kernel" "$unpack" && fetch_package busybox-static "$unpack"; }; then
+        as_root apt-get update -qq </dev/null
+        kernel=$(kernel_package)
+        fetch_package "$kernel" "$unpack" && fetch_package busybox-static "$unpack" ||
+            { rm -rf "$unpack"; die "cannot fetch the guest's kernel and busybox; is the package mirror reachable?"; }
+    fi
+    cp "$unpack"/boot/vmlinuz-* "$guest_dir/vmlinuz.new"
+    cp "$unpack/bin/busybox" "$guest_dir/busybox"
+    echo "$kernel busybox-static" >"$guest_dir/packages"
+    rm -rf "$unpack"
+    mv "$guest_dir/vmlinuz.new" "$guest_dir/vmlinuz" # last: its presence says the rest is complete
+}
+
+# Makes everything under $guest_dir that is not there or was made from other sources.
+guest_prepare() {
+    local init=$root/scripts/guest/init maker=$root/scripts/lib/mkinitrd.py sum
+    mkdir -p "$guest_dir"
+    [ -f "$guest_dir/vmlinuz" ] || guest_fetch
+    sum=$(cat "$init" "$maker" "$guest_dir/busybox" | sha256sum)
+    if [ "$(cat "$guest_dir/initrd.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$guest_dir/initrd.gz" ]; then
+        say "building $guest_dir/initrd.gz"
+        python3 "$maker" --busybox "$guest_dir/busybox" --file "init=$init" --output "$guest_dir/initrd.gz.$$"
+        mv "$guest_dir/initrd.gz.$$" "$guest_dir/initrd.gz"
+        echo "$sum" >"$guest_dir/initrd.sum"
+    fi
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes the machine the options describe (config/configure.h).
+ *
+ * Character devices of -serial and -debugcon have fixed ids, as on QEMU: serial0 to serial3, debugcon.
+ */
+#include "config/configure.h"
+
+#include <string.h>
+
+#include "chardev/char.h"
+#include "core/error.h"
+#include "core/lock.h"
+#include "hw/i386/cpu-model.h"
+#include "src/config/options-int.h"
+
+/* Properties of -machine that are no board's (opt-machine.c). */
+static const char *const common_machine_keys[] = {
+    "type", "accel", "kernel-irqchip", "memory-backend", "dump-guest-core",
+};
+
+static bool is_common_key(const char *key)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(common_machine_keys); i++) {
+        if (strcmp(common_machine_keys[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
+typedef struct BoardProps {
+    Machine *machine;
+    GError **errp;
+} BoardProps;
+
+static bool unknown_machine_property(const MachineType *type, const char *key, GError **errp)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (const Property *prop = type->props; prop && prop->name; prop++)
+        g_ptr_array_add(names, (char *)prop->name);
+    for (unsigned i = 0; i < G_N_ELEMENTS(common_machine_keys); i++)
+        g_ptr_array_add(names, (char *)common_machine_keys[i]);
+    g_ptr_array_add(names, NULL);
+    g_autofree char *near = did_you_mean(key, (const char *const *)names->pdata);
+    return error_set_code(errp, VMM_ERROR_USAGE, "-machine %s: unknown property '%s'%s", type->name, key, near);
+}
+
+/* "_" in a property's name is "-", as QEMU has it for -machine. */
+static bool set_board_property(const char *path, const char *value, void *opaque)
+{
+    BoardProps *board = opaque;
+    const MachineType *type = board->machine->type;
+    g_autofree char *key = g_strdelimit(g_strdup(path), "_", '-');
+
+    if (is_common_key(key))
+        return true;
+    const Property *prop = type->props ? property_find(type->props, key) : NULL;
+    if (!prop)
+        return unknown_machine_property(type, key, board->errp);
+    if (!property_parse(prop, board->machine, value, board->errp)) {
+        g_prefix_error(board->errp, "-machine %s: ", type->name);
+        return false;
+    }
+    return true;
+}
+
+static bool set_machine_options(Machine *machine, Options *options, GError **errp)
+{
+    BoardProps board = {machine, errp};
+
+    machine->name = g_steal_pointer(&options->name);
+    machine->ram_size = options->ram.size;
+    machine->ram_options = options->ram;
+    machine->smp = options->topology;
+    if (options->cpu.model) {
+        cpu_options_release(&machine->cpu);
+        machine->cpu = options->cpu;
+        options->cpu = (CpuOptions){0};
+    }
+    machine->boot = options->boot;
+    options->boot = (BootOptions){0};
+    machine->rtc.base = g_strdup(keyval_get(options->rtc, "base"));
+    machine->rtc.clock = g_strdup(keyval_get(options->rtc, "clock"));
+    machine->no_reboot = options->no_reboot;
+    machine->no_shutdown = options->no_shutdown;
+    return keyval_foreach(options->machine, set_board_property, &board);
+}
+
+static bool open_chardevs(const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->chardevs->len; i++) {
+        KvNode *kv = g_ptr_array_index(options->chardevs, i);
+        if (!chardev_new_from_options(kv, errp)) {
+            g_prefix_error(errp, "-chardev %s,id=%s: ", keyval_get(kv, "backend"), keyval_get(kv, "id"));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool open_serials(Machine *machine, const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->serials->len; i++) {
+        const char *spec = g_ptr_array_index(options->serials, i);
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        if (strcmp(spec, "none") == 0)
+            continue;
+        Chardev *chr = chardev_new_legacy(id, spec, errp);
+        if (!chr) {
+            g_prefix_error(errp, "-serial %s: ", spec);
+            return false;
+        }
+        machine->serial[i] = g_strdup(chardev_id(chr));
+    }
+    return true;
+}
+
+typedef struct DeviceProps {
+    Device *dev;
+    GError **errp;
+} DeviceProps;
+
+static bool set_device_property(const char *path, const char *value, void *opaque)
+{
+    DeviceProps *props = opaque;
+
+    if (strcmp(path, "driver") == 0 || strcmp(path, "id") == 0)
+        return true;
+    return device_set_property(props->dev, path, value, props->errp);
+}
+
+static bool id_is_taken(const Machine *machine, const char *id)
+{
+    for (guint i = 0; id && i < machine->user_devices->len; i++) {
+        const Device *dev = g_ptr_array_index(machine->user_devices, i);
+        if (g_strcmp0(dev->id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool add_device(Machine *machine, KvNode *kv, GError **errp)
+{
+    const char *name = keyval_get(kv, "driver");
+    const char *id = keyval_get(kv, "id");
+
+    if (id_is_taken(machine, id))
+        return error_set_code(errp, VMM_ERROR_USAGE, "-device %s: the id '%s' is used twice", name, id);
+    Device *dev = device_new(device_type_find(name), machine, id);
+    DeviceProps props = {dev, errp};
+    if (!keyval_foreach(kv, set_device_property, &props)) {
+        g_prefix_error(errp, "-device %s: ", name);
+        device_free(dev);
+        return false;
+    }
+    g_ptr_array_add(machine->user_devices, dev);
+    return true;
+}
+
+static bool add_debugcon(Machine *machine, const char *spec, GError **errp)
+{
+    Chardev *chr = chardev_new_legacy("debugcon", spec, errp);
+
+    if (!chr) {
+        g_prefix_error(errp, "-debugcon %s: ", spec);
+        return false;
+    }
+    g_autofree char *arg = g_strdup_printf("isa-debugcon,chardev=%s", chardev_id(chr));
+    g_autoptr(KvNode) kv = keyval_parse(arg, "driver", errp);
+    return kv && add_device(machine, kv, errp);
+}
+
+static bool add_devices(Machine *machine, const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->devices->len; i++) {
+        if (!add_device(machine, g_ptr_array_index(options->devices, i), errp))
+            return false;
+    }
+    return !options->debugcon || add_debugcon(machine, options->debugcon, errp);
+}
+
+Machine *machine_from_options(Options *options, GError **errp)
+{
+    Machine *machine = machine_new(options->machine_type);
+
+    machine_lock();
+    bool ok = set_machine_options(machine, options, errp) && open_chardevs(options, errp) &&
+              open_serials(machine, options, errp) && add_devices(machine, options, errp);
+    machine_unlock();
+    if (!ok) {
+        machine_free(machine);
+        return NULL;
+    }
+    machine->accel = accel_create((const char *const *)options->accels->pdata, options->accels->len, errp);
+    if (!machine->accel) {
+        machine_free(machine);
+        return NULL;
+    }
+    return machine;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every option there is, in the order -help prints them within their group.
+ */
+#include "src/config/options-int.h"
+
+#define FIELD(name) offsetof(Options, name)
+
+const char *const option_group_titles[GROUP_COUNT] = {
+    [GROUP_STANDARD] = "Standard options",
+    [GROUP_CPU] = "Machine, CPUs and memory",
+    [GROUP_BOOT] = "Boot",
+    [GROUP_DEVICE] = "Devices",
+    [GROUP_CHAR] = "Serial ports and the terminal",
+    [GROUP_DEBUG] = "Logs, debugging and tests",
+};
+
+const OptionSpec option_table[] = {
+    {"help", NULL, GROUP_STANDARD, opt_help, 0, "print this"},
+    {"h", NULL, GROUP_STANDARD, opt_help, 0, "the same"},
+    {"version", NULL, GROUP_STANDARD, opt_version, 0, "print the version"},
+    {"name", "[guest=]NAME[,process=NAME]", GROUP_STANDARD, opt_name, 0,
+     "name the VM, and the process as ps shows it"},
+    {"pidfile", "FILE", GROUP_STANDARD, opt_set_string, FIELD(pidfile),
+     "write the process id to FILE; it is removed at exit"},
+    {"nodefaults", NULL, GROUP_STANDARD, opt_set_flag, FIELD(nodefaults),
+     "no device that was not asked for (the first serial port)"},
+    {"no-user-config", NULL, GROUP_STANDARD, opt_no_effect, 0, "accepted: there are no configuration files to skip"},
+
+    {"machine", "[type=]TYPE[,PROP=VALUE...]", GROUP_CPU, opt_machine, 0,
+     "the board, and its properties; repeats are merged. For all boards:\n"
+     "  accel=NAME[:NAME...]      as -accel\n"
+     "  kernel-irqchip=on|split|off  interrupt controllers in kvm\n"
+     "  memory-backend=ID         RAM is this -object\n"
+     "  dump-guest-core=on|off    RAM in core files (default on)\n"
+     "'-machine help' lists boards, '-machine TYPE,help' properties"},
+    {"M", "[type=]TYPE[,PROP=VALUE...]", GROUP_CPU, opt_machine, 0, "the same"},
+    {"accel", "NAME[,PROP=VALUE...]", GROUP_CPU, opt_accel, 0,
+     "what runs the guest's code: kvm, dbt (also called tcg) or qtest; repeats\n"
+     "give the order of preference. Default: kvm where it works, else dbt"},
+    {"enable-kvm", NULL, GROUP_CPU, opt_enable_kvm, 0, "the same as -accel kvm"},
+    {"cpu", "MODEL[,+F][,-F][,F=on|off]", GROUP_CPU, opt_cpu, 0,
+     "CPU model and features; '-cpu help' lists both. Default: max"},
+    {"smp", "[cpus=]N[,maxcpus=N][,sockets=N][,dies=N][,cores=N][,threads=N]", GROUP_CPU, opt_smp, 0,
+     "number of CPUs and their topology (default 1)"},
+    {"m", "[size=]SIZE", GROUP_CPU, opt_memory, 0, "RAM in MiB, or with a suffix K, M, G, T (default 128)"},
+    {"mem-path", "PATH", GROUP_CPU, opt_set_string, FIELD(mem_path), "RAM in this file, or in a file in this directory"},
+    {"mem-prealloc", NULL, GROUP_CPU, opt_set_flag, FIELD(mem_prealloc), "allocate all RAM at start"},
+    {"object", "TYPE,id=ID[,PROP=VALUE...]", GROUP_CPU, opt_object, 0,
+     "an object others refer to; '-object help' lists types"},
+    {"rtc", "[base=utc|localtime|DATE][,clock=host|vm]", GROUP_CPU, opt_rtc, 0,
+     "the real-time clock: start time, and whether it stops with the VM"},
+
+    {"kernel", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.kernel), "Linux bzImage, ELF or multiboot image to boot"},
+    {"initrd", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.initrd),
+     "initial RAM disk; for multiboot: modules, FILE[ ARGS][,FILE...]"},
+    {"append", "TEXT", GROUP_BOOT, opt_set_string, FIELD(boot.append), "the kernel's command line"},
+    {"bios", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.firmware), "firmware image"},
+    {"no-reboot", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_reboot), "exit instead of rebooting"},
+    {"no-shutdown", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_shutdown), "stop instead of exiting when the guest shuts down"},
+    {"S", NULL, GROUP_BOOT, opt_set_flag, FIELD(stopped), "do not start the CPUs"},
+
+    {"device", "NAME[,PROP=VALUE...]", GROUP_DEVICE, opt_device, 0,
+     "add a device; '-device help' lists them, '-device NAME,help' properties"},
+    {"display", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display"},
+    {"vga", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display adapter"},
+    {"vnc", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display"},
+    {"nic", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no network card"},
+    {"net", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no network card"},
+    {"parallel", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no parallel port"},
+
+    {"chardev", "BACKEND,id=ID[,PROP=VALUE...]", GROUP_CHAR, opt_chardev, 0,
+     "where the bytes of a serial port or the like come from and go to, for\n"
+     "'chardev=ID'; '-chardev help' lists backends and their properties"},
+    {"serial", "DEV", GROUP_CHAR, opt_serial, 0,
+     "connect the next serial port: stdio, mon:stdio, pty, unix:PATH,\n"
+     "tcp:HOST:PORT, telnet:HOST:PORT (each [,server=on][,wait=off]...),\n"
+     "file:PATH, pipe:PATH, null, chardev:ID, or none for no port"},
+    {"nographic", NULL, GROUP_CHAR, opt_set_flag, FIELD(nographic),
+     "the first serial port on the terminal (mon:stdio): Ctrl-C goes to the\n"
+     "guest, Ctrl-a x exits, Ctrl-a h helps"},
+    {"monitor", "none", GROUP_CHAR, opt_only_none, 0, "accepted: there is no monitor"},
+    {"debugcon", "DEV", GROUP_CHAR, opt_set_string, FIELD(debugcon), "connect the debug console, port 0xe9"},
+
+    {"d", "ITEM[,ITEM...]", GROUP_DEBUG, opt_log_items, 0, "log these; '-d help' lists them"},
+    {"D", "FILE", GROUP_DEBUG, opt_set_string, FIELD(log_file), "log to FILE instead of stderr"},
+    {"gdb", "tcp:[HOST]:PORT|unix:PATH|stdio", GROUP_DEBUG, opt_set_string, FIELD(gdb),
+     "gdb can connect here ('target remote'). No HOST: this one only"},
+    {"s", NULL, GROUP_DEBUG, opt_gdb_default, 0, "the same as -gdb tcp::1234"},
+    {"qtest", "unix:PATH|stdio", GROUP_DEBUG, opt_set_string, FIELD(qtest), "a test drives the machine from here"},
+    {"qtest-log", "FILE", GROUP_DEBUG, opt_set_string, FIELD(qtest_log), "log the test's commands and our answers"},
+
+    {.name = NULL},
+};

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Walks the command line by the table (option-table.c), and the handlers that only keep a value.
+ */
+#include "config/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "hw/i386/cpu-model.h"
+#include "src/config/options-int.h"
+
+#define HELP_COLUMN 24
+
+void options_init(Options *options)
+{
+    *options = (Options){
+        .accels = g_ptr_array_new_with_free_func(g_free),
+        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .objects = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .serials = g_ptr_array_new_with_free_func(g_free),
+        .machine = keyval_parse("", NULL, NULL),
+        .memory = keyval_parse("", NULL, NULL),
+        .smp = keyval_parse("", NULL, NULL),
+        .rtc = keyval_parse("", NULL, NULL),
+    };
+}
+
+void options_release(Options *options)
+{
+    for (const OptionSpec *spec = option_table; spec->name; spec++) {
+        if (spec->handle == opt_set_string)
+            g_clear_pointer((char **)((char *)options + spec->offset), g_free);
+    }
+    g_free(options->name);
+    g_free(options->process_name);
+    g_free(options->log_items);
+    g_free((char *)options->ram.path);
+    cpu_options_release(&options->cpu);
+    keyval_free(options->machine);
+    keyval_free(options->memory);
+    keyval_free(options->smp);
+    keyval_free(options->rtc);
+    g_ptr_array_free(options->accels, TRUE);
+    g_ptr_array_free(options->devices, TRUE);
+    g_ptr_array_free(options->objects, TRUE);
+    g_ptr_array_free(options->chardevs, TRUE);
+    g_ptr_array_free(options->serials, TRUE);
+    memset(options, 0, sizeof(*options));
+}
+
+bool arg_asks_for_help(const char *arg)
+{
+    return strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0;
+}
+
+bool keyval_asks_for_help(KvNode *kv)
+{
+    return keyval_get(kv, "help") != NULL;
+}
+
+char *did_you_mean(const char *word, const char *const *candidates)
+{
+    const char *near = nearest_name(word, candidates);
+
+    return near ? g_strdup_printf("; did you mean '%s'?", near) : g_strdup("");
+}
+
+void options_print_help(Options *options, const GString *text)
+{
+    fputs(text->str, stdout);
+    options->help_printed = true;
+}
+
+bool opt_set_flag(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    *(bool *)((char *)options + spec->offset) = true;
+    return true;
+}
+
+bool opt_set_string(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    char **field = (char **)((char *)options + spec->offset);
+
+    g_free(*field);
+    *field = g_strdup(arg);
+    return true;
+}
+
+bool opt_gdb_default(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    g_free(options->gdb);
+    options->gdb = g_strdup("tcp::1234");
+    return true;
+}
+
+bool opt_only_none(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    if (strcmp(arg, "none") != 0)
+        return error_set_code(errp, VMM_ERROR_USAGE, "'%s' is not available; only 'none' is", arg);
+    return true;
+}
+
+bool opt_no_effect(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    return true;
+}
+
+bool opt_version(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    g_autoptr(GString) out = g_string_new("vmm version " VMM_VERSION "\n");
+
+    options_print_help(options, out);
+    return true;
+}
+
+static void print_option(const OptionSpec *spec, GString *out)
+{
+    g_auto(GStrv) lines = g_strsplit(spec->help, "\n", -1);
+    gsize start = out->len;
+
+    g_string_append_printf(out, "  -%s%s%s", spec->name, spec->form ? " " : "",
+                           spec->form ? spec->form : "");
+    int used = (int)(out->len - start);
+    if (used >= HELP_COLUMN) {
+        g_string_append_c(out, '\n');
+        used = 0;
+    }
+    for (char **line = lines; *line; line++) {
+        g_string_append_printf(out, "%*s%s\n", HELP_COLUMN - used, "", *line);
+        used = 0;
+    }
+}
+
+bool opt_help(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    g_autoptr(GString) out = g_string_new("usage: vmm [options]\n");
+
+    for (unsigned group = 0; group < GROUP_COUNT; group++) {
+        g_string_append_printf(out, "\n%s:\n", option_group_titles[group]);
+        for (const OptionSpec *row = option_table; row->name; row++) {
+            if (row->group == group)
+                print_option(row, out);
+        }
+    }
+    g_string_append(out, "\nWhere QEMU has an option of the same name, it means the same.\n");
+    options_print_help(options, out);
+    return true;
+}
+
+static const OptionSpec *find_option(const char *name)
+{
+    for (const OptionSpec *spec = option_table; spec->name; spec++) {
+        if (strcmp(spec->name, name) == 0)
+            return spec;
+    }
+    return NULL;
+}
+
+static bool unknown_option(const char *word, const char *name, GError **errp)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (const OptionSpec *spec = option_table; spec->name; spec++)
+        g_ptr_array_add(names, (char *)spec->name);
+    g_ptr_array_add(names, NULL);
+
+    const char *near = nearest_name(name, (const char *const *)names->pdata);
+    if (near)
+        return error_set_code(errp, VMM_ERROR_USAGE, "unknown option '%s'; did you mean '-%s'?", word, near);
+    return error_set_code(errp, VMM_ERROR_USAGE, "unknown option '%s'; 'vmm -help' lists all", word);
+}
+
+/* Handles the option at *argv and moves it past the option's words. */
+static bool parse_option(Options *options, char *const **argv, GError **errp)
+{
+    const char *word = *(*argv)++;
+    const char *name = word + (word[0] == '-') + (word[0] == '-' && word[1] == '-');
+
+    if (word[0] != '-' || !*name)
+        return error_set_code(errp, VMM_ERROR_USAGE, "unexpected argument '%s'; options begin with '-'", word);
+
+    const OptionSpec *spec = find_option(name);
+    if (!spec)
+        return unknown_option(word, name, errp);
+    if (spec->form && !**argv)
+        return error_set_code(errp, VMM_ERROR_USAGE, "option '%s' needs an argument: %s", word, spec->form);
+
+    const char *arg = spec->form ? *(*argv)++ : NULL;
+    if (!spec->handle(options, spec, arg, errp)) {
+        g_prefix_error(errp, "-%s%s%s: ", spec->name, arg ? " " : "", arg ? arg : "");
+        return false;
+    }
+    return true;
+}
+
+OptionsResult options_parse(Options *options, int argc, char *const *argv, GError **errp)
+{
+    char *const *next = argv + MIN(argc, 1);
+
+    while (*next) {
+        if (!parse_option(options, &next, errp))
+            return OPTIONS_BAD;
+        if (options->help_printed)
+            return OPTIONS_DONE;
+    }
+    return OPTIONS_RUN;
+}
+
+static bool check_boot(const BootOptions *boot, GError **errp)
+{
+    if (boot->append && !boot->kernel)
+        return error_set_code(errp, VMM_ERROR_USAGE, "-append: there is no kernel to pass this to; give -kernel");
+    if (boot->initrd && !boot->kernel)
+        return error_set_code(errp, VMM_ERROR_USAGE, "-initrd: there is no kernel to pass this to; give -kernel");
+    return true;
+}
+
+/* The terminal has one user. */
+static bool check_gdb(const Options *options, GError **errp)
+{
+    bool taken = options->debugcon && strstr(options->debugcon, "stdio");
+
+    if (!options->gdb || strcmp(options->gdb, "stdio") != 0)
+        return true;
+    for (guint i = 0; i < options->chardevs->len; i++)
+        taken = taken || strcmp(keyval_get(g_ptr_array_index(options->chardevs, i), "backend"), "stdio") == 0;
+    for (guint i = 0; i < options->serials->len; i++)
+        taken = taken || strstr(g_ptr_array_index(options->serials, i), "stdio");
+    if (taken)
+        return error_set_code(errp, VMM_ERROR_USAGE, "-gdb stdio: the terminal is a serial port's or the debug "
+                              "console's already; use -gdb unix:PATH");
+    return true;
+}
+
+/* COM1 exists even if nobody asked for it, as on QEMU; -nographic puts it on the terminal. */
+static void default_serial(Options *options)
+{
+    if (options->serials->len == 0 && options->nographic)
+        g_ptr_array_add(options->serials, g_strdup("mon:stdio"));
+    else if (options->serials->len == 0 && !options->nodefaults)
+        g_ptr_array_add(options->serials, g_strdup("null"));
+}
+
+bool options_resolve(Options *options, GError **errp)
+{
+    default_serial(options);
+    return machine_type_resolve(options, errp) && accel_resolve(options, errp) &&
+           smp_resolve(options->smp, &options->topology, errp) && ram_resolve(options, errp) &&
+           check_boot(&options->boot, errp) && check_gdb(options, errp);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The main loop: a GMainContext with one GSource of ours for timers and queued calls.
+ *
+ * machine_lock is held whenever a callback of the main loop runs, and released around the poll:
+ * that is the context's poll function, so it holds for whoever iterates the context.
+ *
+ *     lock --> prepare, query --> [unlock, poll, lock] --> check, dispatch --> prepare ...
+ */
+#include <glib-unix.h>
+
+#include "core/lock.h"
+#include "loop-internal.h"
+
+typedef struct LoopSource {
+    GSource source;
+    EventLoop *loop;
+} LoopSource;
+
+typedef struct LoopCall {
+    void (*cb)(void *opaque);
+    void *opaque;
+} LoopCall;
+
+typedef struct LoopWatch {
+    bool (*cb)(int fd, GIOCondition events, void *opaque);
+    void *opaque;
+} LoopWatch;
+
+static __thread EventLoop *current_loop;
+
+bool event_loop_has_calls(EventLoop *loop)
+{
+    bool queued;
+
+    pthread_mutex_lock(&loop->lock);
+    queued = !g_queue_is_empty(&loop->calls);
+    pthread_mutex_unlock(&loop->lock);
+    return queued;
+}
+
+static bool timer_fired(GSource *source, EventLoop *loop)
+{
+    for (unsigned i = 0; i < HOST_TIMER_COUNT; i++) {
+        if (g_source_query_unix_fd(source, loop->host_timers[i].tag) & G_IO_IN)
+            return true;
+    }
+    return false;
+}
+
+static gboolean loop_source_prepare(GSource *source, gint *timeout_ms)
+{
+    *timeout_ms = -1;
+    return event_loop_has_calls(((LoopSource *)source)->loop);
+}
+
+static gboolean loop_source_check(GSource *source)
+{
+    EventLoop *loop = ((LoopSource *)source)->loop;
+
+    return timer_fired(source, loop) || event_loop_has_calls(loop);
+}
+
+static gboolean loop_source_dispatch(GSource *source, GSourceFunc callback, gpointer user_data)
+{
+    EventLoop *loop = ((LoopSource *)source)->loop;
+
+    if (timer_fired(source, loop))
+        event_loop_run_timers(loop);
+    event_loop_run_calls(loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gint poll_unlocked(GPollFD *fds, guint count, gint timeout_ms)
+{
+    unsigned depth = machine_lock_release();
+    gint ready = g_poll(fds, count, timeout_ms);
+
+    machine_lock_restore(depth);
+    return ready;
+}
+
+static EventLoop *loop_new(GMainContext *context)
+{
+    static GSourceFuncs funcs = {
+        .prepare = loop_source_prepare,
+        .check = loop_source_check,
+        .dispatch = loop_source_dispatch,
+    };
+    EventLoop *loop = g_new0(EventLoop, 1);
+
+    loop->context = context;
+    pthread_mutex_init(&loop->lock, NULL);
+    g_queue_init(&loop->calls);
+    loop->source = g_source_new(&funcs, sizeof(LoopSource));
+    ((LoopSource *)loop->source)->loop = loop;
+    g_source_set_name(loop->source, "vmm timers and calls");
+    g_source_set_can_recurse(loop->source, TRUE);
+    event_loop_init_timers(loop);
+    g_source_attach(loop->source, context);
+    return loop;
+}
+
+EventLoop *event_loop_main(void)
+{
+    static EventLoop *main_loop; /* made by core_init, before any other thread */
+
+    if (G_UNLIKELY(!main_loop)) {
+        main_loop = loop_new(g_main_context_ref(g_main_context_default()));
+        g_main_context_set_poll_func(main_loop->context, poll_unlocked);
+        current_loop = main_loop;
+    }
+    return main_loop;
+}
+
+EventLoop *event_loop_current(void)
+{
+    return current_loop;
+}
+
+GMainContext *event_loop_context(EventLoop *loop)
+{
+    return loop->context;
+}
+
+void event_loop_run(EventLoop *loop)
+{
+    machine_lock();
+    while (!__atomic_exchange_n(&loop->quit, 0, __ATOMIC_ACQ_REL))
+        g_main_context_iteration(loop->context, TRUE);
+    machine_unlock();
+}
+
+void event_loop_quit(EventLoop *loop)
+{
+    __atomic_store_n(&loop->quit, 1, __ATOMIC_RELEASE);
+    event_loop_notify(loop);
+}
+
+void event_loop_notify(EventLoop *loop)
+{
+    g_main_context_wakeup(loop->context);
+}
+
+void event_loop_call(EventLoop *loop, void (*cb)(void *opaque), void *opaque)
+{
+    LoopCall *call = g_new(LoopCall, 1);
+    bool first;
+
+    *call = (LoopCall){ cb, opaque };
+    pthread_mutex_lock(&loop->lock);
+    first = g_queue_is_empty(&loop->calls);
+    g_queue_push_tail(&loop->calls, call);
+    pthread_mutex_unlock(&loop->lock);
+    /* Later calls are covered by the first one's wake-up; on the loop's own thread prepare looks. */
+    if (first && current_loop != loop)
+        event_loop_notify(loop);
+}
+
+void event_loop_run_calls(EventLoop *loop)
+{
+    guint budget;
+    LoopCall *call;
+
+    pthread_mutex_lock(&loop->lock);
+    budget = g_queue_get_length(&loop->calls);
+    while (budget-- && (call = g_queue_pop_head(&loop->calls))) {
+        pthread_mutex_unlock(&loop->lock);
+        call->cb(call->opaque);
+        g_free(call);
+        pthread_mutex_lock(&loop->lock);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+static gboolean watch_ready(gint fd, GIOCondition events, gpointer opaque)
+{
+    LoopWatch *watch = opaque;
+
+    return watch->cb(fd, events, watch->opaque);
+}
+
+guint event_loop_watch(EventLoop *loop, int fd, GIOCondition events,
+                       bool (*cb)(int fd, GIOCondition events, void *opaque), void *opaque)
+{
+    GSource *source = g_unix_fd_source_new(fd, events);
+    LoopWatch *watch = g_new(LoopWatch, 1);
+    guint id;
+
+    *watch = (LoopWatch){ cb, opaque };
+    g_source_set_callback(source, G_SOURCE_FUNC(watch_ready), watch, g_free);
+    id = g_source_attach(source, loop->context);
+    g_source_unref(source);
+    return id;
+}
+
+void event_loop_unwatch(EventLoop *loop, guint id)
+{
+    GSource *source = g_main_context_find_source_by_id(loop->context, id);
+
+    if (source)
+        g_source_destroy(source);
+}

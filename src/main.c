@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program's start-up order, and its end.
+ *
+ *   options -> logs, pid file -> character devices, accelerator, devices' properties -> build
+ *   (RAM, board, CPUs, boot image, reset) -> run the main loop -> take everything down
+ *
+ * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
+ * with one line on stderr for everything that went wrong.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "accel/qtest.h"
+#include "chardev/char.h"
+#include "config/configure.h"
+#include "config/options.h"
+#include "config/pidfile.h"
+#include "core/error.h"
+#include "core/lock.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/machine.h"
+#include "core/thread.h"
+#include "debug/gdbstub.h"
+
+static bool open_logs(const Options *options, GError **errp)
+{
+    if (options->log_items && !log_set_mask(options->log_items, errp))
+        return false;
+    return !options->log_file || log_set_file(options->log_file, errp);
+}
+
+static void quit_from_terminal(void *opaque)
+{
+    machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_QUIT, 0);
+}
+
+static int signal_fd = -1; /* eventfd: a signal handler has no other way to us */
+
+static void on_signal(int sig)
+{
+    int saved_errno = errno;
+    uint64_t one = 1;
+    ssize_t n = write(signal_fd, &one, sizeof(one));
+
+    (void)n; /* full: the loop will look anyway */
+    errno = saved_errno;
+}
+
+static bool signal_arrived(int fd, GIOCondition events, void *opaque)
+{
+    uint64_t count;
+
+    if (read(fd, &count, sizeof(count)) == sizeof(count))
+        machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_SIGNAL, 0);
+    return true;
+}
+
+/*
+ * From here on the signals that ask us to end are events of the main loop. Not a signalfd: threads
+ * of libraries do not block them.
+ */
+static bool take_signals(Machine *machine, GError **errp)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    signal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (signal_fd < 0)
+        return error_set_errno(errp, errno, "cannot receive signals");
+    event_loop_watch(event_loop_main(), signal_fd, G_IO_IN, signal_arrived, machine);
+    for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup, "&" in scripts */
+            sigaction(signals[i], &action, NULL);
+    }
+    return true;
+}
+
+static bool open_gdb(Machine *machine, const Options *options, Gdb **gdb, GError **errp)
+{
+    if (!options->gdb || (*gdb = gdbstub_new(machine, options->gdb, errp)))
+        return true;
+    g_prefix_error(errp, "-gdb %s: ", options->gdb);
+    return false;
+}
+
+static bool open_qtest(Machine *machine, const Options *options, Qtest **qtest, GError **errp)
+{
+    return !options->qtest || (*qtest = qtest_new(machine, options->qtest, options->qtest_log, errp));
+}
+
+/* The main loop until somebody ends it. */
+static bool run_loop(Machine *machine, const Options *options, GError **errp)
+{
+    Qtest *qtest = NULL;
+    Gdb *gdb = NULL;
+    bool ok = open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp);
+
+    if (ok) {
+        if (!options->stopped)
+            machine_start(machine);
+        event_loop_run(event_loop_main());
+    }
+    if (qtest)
+        qtest_free(qtest);
+    if (gdb)
+        gdbstub_free(gdb);
+    return ok;
+}
+
+/* Returns the exit status; -1 with *errp if the machine never ran. */
+static int run_machine(Options *options, GError **errp)
+{
+    Machine *machine = machine_from_options(options, errp);
+    int status = -1;
+
+    if (!machine)
+        return -1;
+    chardev_set_quit_hook(quit_from_terminal, machine);
+    if (machine_build(machine, errp) && take_signals(machine, errp) && run_loop(machine, options, errp))
+        status = machine->exit_status;
+    machine_free(machine);
+    return status;
+}
+
+static int run(Options *options, GError **errp)
+{
+    int status = -1;
+
+    if (!options_resolve(options, errp) || !open_logs(options, errp))
+        return -1;
+    if (options->process_name)
+        prctl(PR_SET_NAME, options->process_name);
+    if (options->pidfile && !pidfile_create(options->pidfile, errp))
+        return -1;
+    status = run_machine(options, errp);
+    pidfile_remove();
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) err = NULL;
+    Options options;
+    int status = 0;
+
+    signal(SIGPIPE, SIG_IGN); /* writes to pipes and sockets report it */
+    core_init();
+    options_init(&options);
+    switch (options_parse(&options, argc, argv, &err)) {
+    case OPTIONS_RUN:
+        status = run(&options, &err);
+        break;
+    case OPTIONS_DONE:
+        break;
+    case OPTIONS_BAD:
+        status = -1;
+        break;
+    }
+    chardev_cleanup();
+    options_release(&options);
+    if (err)
+        fprintf(stderr, "vmm: %s\n", err->message);
+    return status < 0 ? EXIT_FAILURE : status;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * oracle [-m 64|32|16] [-n STATES] [-s SEED] [-f TEXT] [-v]: compares every form, or those whose
+ * name contains TEXT; -v prints the first difference of each in full. Environment ORACLE_STATES
+ * overrides the number of states. Exit status 1 if any form differs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oracle.h"
+
+#define FLAGS_ARITH    0x8d5u
+#define FLAGS_COMPARED (FLAGS_ARITH | 0x400)
+
+typedef struct Options {
+    unsigned states;
+    uint64_t seed;
+    const char *filter;
+    unsigned code_bits;
+    bool verbose;
+} Options;
+
+/* Which byte of an image or of the active elements is touched first is not specified. */
+static uint64_t fault_page(const Case *c, const State *state)
+{
+    switch (c->insn.mnemonic) {
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
+        return state->fault_address & ~UINT64_C(4095);
+    default:
+        return state->fault_address;
+    }
+}
+
+/* Whether the results may differ by vendor: MASKMOVDQU may fault for bytes it does not store. */
+static bool is_unspecified(const Case *c, const State *host)
+{
+    switch (c->insn.mnemonic) {
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+    case ZYDIS_MNEMONIC_VMASKMOVDQU:
+        return host->fault == 14;
+    default:
+        return false;
+    }
+}
+
+/* #XM of CVTPS2PI and its like may come after the switch to MMX. */
+static bool x87_is_unspecified(const Case *c, const State *host)
+{
+    return host->fault == 19 && c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+}
+
+/* What differs, as text; NULL: nothing. */
+static const char *compare(const Case *c, const State *host, const State *guest)
+{
+    uint32_t undefined = c->insn.cpu_flags ? c->insn.cpu_flags->undefined : 0;
+
+    if (is_unspecified(c, host))
+        return NULL;
+    if (host->fault != guest->fault)
+        return "fault";
+    if (fault_page(c, host) != fault_page(c, guest))
+        return "fault address";
+    if (host->rip != guest->rip)
+        return "rip";
+    for (unsigned i = 0; i < 16; i++) {
+        /* A signal's return to a 16-bit stack segment loses the upper half of ESP. */
+        uint64_t mask = i == 4 && case_bits(c) == 16 ? 0xffff : ~UINT64_C(0);
+
+        if ((host->gpr[i] ^ guest->gpr[i]) & mask)
+            return "registers";
+    }
+    if ((host->rflags ^ guest->rflags) & FLAGS_COMPARED &
+        ~(host->fault == NO_FAULT ? undefined : 0))
+        return "flags";
+    if (memcmp(host->xsave, guest->xsave, 5) && !x87_is_unspecified(c, host))
+        return "x87 control";
+    if (memcmp(host->xsave + X_MXCSR, guest->xsave + X_MXCSR, 4))
+        return "mxcsr";
+    for (unsigned i = 0; i < 8 && !x87_is_unspecified(c, host); i++) {
+        if (memcmp(host->xsave + X_ST + 16 * i, guest->xsave + X_ST + 16 * i, 10))
+            return "x87 registers";
+    }
+    if (memcmp(host->xsave + X_XMM, guest->xsave + X_XMM, 256))
+        return "xmm";
+    if (memcmp(host->xsave + X_YMM, guest->xsave + X_YMM, 256))
+        return "ymm";
+    return memcmp(host_data(), guest_data(), DATA_SIZE) ? "memory" : NULL;
+}
+
+static void print_bytes(const char *name, const uint8_t *a, const uint8_t *b, const uint8_t *before,
+                        unsigned len)
+{
+    if (!memcmp(a, b, len))
+        return;
+    printf("    %s before ", name);
+    for (unsigned i = len; i-- > 0;)
+        printf("%02x", before[i]);
+    printf("\n    %s host   ", name);
+    for (unsigned i = len; i-- > 0;)
+        printf("%02x", a[i]);
+    printf("\n    %s guest  ", name);
+    for (unsigned i = len; i-- > 0;)
+        printf("%02x", b[i]);
+    printf("\n");
+}
+
+static void print_difference(const Case *c, const State *before, const State *host,
+                             const State *guest)
+{
+    ZydisFormatter formatter;
+    char text[96], name[16];
+
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    ZydisFormatterFormatInstruction(&formatter, &c->insn, c->operands,
+                                    c->insn.operand_count_visible, text, sizeof(text), CODE_ADDRESS,
+                                    ZYAN_NULL);
+    printf("    %s   [", text);
+    for (unsigned i = 0; i < c->len; i++)
+        printf("%s%02x", i ? " " : "", c->bytes[i]);
+    printf("]\n    fault %d %d address %lx %lx rip %lx %lx flags %lx: %lx %lx\n",
+           (int8_t)host->fault, (int8_t)guest->fault, host->fault_address, guest->fault_address,
+           host->rip, guest->rip, before->rflags & FLAGS_COMPARED, host->rflags & FLAGS_COMPARED,
+           guest->rflags & FLAGS_COMPARED);
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(name, sizeof(name), "gpr%u", i);
+        print_bytes(name, (uint8_t *)&host->gpr[i], (uint8_t *)&guest->gpr[i],
+                    (uint8_t *)&before->gpr[i], 8);
+        snprintf(name, sizeof(name), "xmm%u", i);
+        print_bytes(name, host->xsave + X_XMM + 16 * i, guest->xsave + X_XMM + 16 * i,
+                    before->xsave + X_XMM + 16 * i, 16);
+        snprintf(name, sizeof(name), "ymmh%u", i);
+        print_bytes(name, host->xsave + X_YMM + 16 * i, guest->xsave + X_YMM + 16 * i,
+                    before->xsave + X_YMM + 16 * i, 16);
+    }
+    print_bytes("fcw/fsw/ftw", host->xsave, guest->xsave, before->xsave, 5);
+    print_bytes("mxcsr", host->xsave + X_MXCSR, guest->xsave + X_MXCSR, before->xsave + X_MXCSR, 4);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "st%u", i);
+        print_bytes(name, host->xsave + X_ST + 16 * i, guest->xsave + X_ST + 16 * i,
+                    before->xsave + X_ST + 16 * i, 10);
+    }
+    for (unsigned i = 0; i < DATA_SIZE; i += 16) {
+        snprintf(name, sizeof(name), "+%x", i);
+        print_bytes(name, host_data() + i, guest_data() + i, host_data() + i, 16);
+    }
+}
+
+typedef struct Totals {
+    unsigned forms, differing, cases, faults;
+} Totals;
+
+/* The number of states that differ. */
+static unsigned check_form(const Form *form, const Options *options, Totals *totals)
+{
+    Rng rng = {options->seed ^ g_str_hash(form->key)};
+    unsigned differences = 0;
+    State before, host, guest;
+    Case c;
+
+    for (unsigned i = 0; i < options->states; i++) {
+        const char *what;
+
+        if (i % 4 == 0 && !form_draw(form, &rng, &c))
+            break;
+        state_random(&before, guest_data(), &c, &rng);
+        memcpy(host_data(), guest_data(), DATA_SIZE);
+        host = guest = before;
+        host_run(&c, &host);
+        guest_run(&c, &guest);
+        totals->cases++;
+        totals->faults += host.fault != NO_FAULT;
+        what = compare(&c, &host, &guest);
+        if (!what)
+            continue;
+        if (differences++ == 0) {
+            printf("DIFFERS %s: %s\n", form->key, what);
+            if (options->verbose)
+                print_difference(&c, &before, &host, &guest);
+        }
+    }
+    return differences;
+}
+
+static void parse(int argc, char **argv, Options *options)
+{
+    const char *states = getenv("ORACLE_STATES");
+
+    *options = (Options){.states = 400, .seed = 1, .code_bits = 64};
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "-n") && i + 1 < argc)
+            options->states = strtoul(argv[++i], NULL, 0);
+        else if (!strcmp(argv[i], "-s") && i + 1 < argc)
+            options->seed = strtoull(argv[++i], NULL, 0);
+        else if (!strcmp(argv[i], "-f") && i + 1 < argc)
+            options->filter = argv[++i];
+        else if (!strcmp(argv[i], "-m") && i + 1 < argc)
+            options->code_bits = strtoul(argv[++i], NULL, 0);
+        else if (!strcmp(argv[i], "-v"))
+            options->verbose = true;
+    }
+    if (states)
+        options->states = strtoul(states, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+    Totals totals = {0};
+    g_autoptr(GError) err = NULL;
+    Options options;
+    GPtrArray *forms;
+
+    parse(argc, argv, &options);
+    host_init(); /* first: accel/dbt passes on the signals that are not its own */
+    if (!guest_init(&err)) {
+        fprintf(stderr, "oracle: %s\n", err->message);
+        return 1;
+    }
+    guest_set_code_bits(options.code_bits);
+    if (options.code_bits == 16) {
+        host_use_ldt();
+    }
+    forms = forms_enumerate(options.code_bits);
+    for (unsigned i = 0; i < forms->len; i++) {
+        const Form *form = g_ptr_array_index(forms, i);
+
+        if (options.filter && !strstr(form->key, options.filter))
+            continue;
+        totals.forms++;
+        totals.differing += check_form(form, &options, &totals) > 0;
+        fflush(stdout);
+    }
+    printf("%u-bit code: %u forms, %u cases of which %u faulted, %u forms differ\n",
+           options.code_bits, totals.forms, totals.cases, totals.faults, totals.differing);
+    guest_release();
+    return totals.differing > 0;
+}

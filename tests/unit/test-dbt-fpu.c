@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * x87, SSE and AVX as a guest's operating system sees them: availability, exceptions, state images.
+ * What single instructions compute is tests/guest/oracle's subject.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "accel/dbt/native.h"
+#include "core/thread.h"
+#include "dbt-rig.h"
+
+/* An operating system that has switched everything on; rbx is at RIG_DATA. */
+static void prepare(Rig *rig, unsigned bits)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    rig_mode(rig, 0, bits);
+    s->gpr[GPR_RBX] = bits == 16 ? 0 : RIG_DATA;
+    if (bits == 16) {
+        s->seg[SEG_DS] = (SegmentReg){.selector = RIG_DATA >> 4, .base = RIG_DATA, .limit = 0xffff,
+                                      .attr = s->seg[SEG_DS].attr};
+    }
+    s->cr0 |= CR0_NE | CR0_MP;
+    s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    memset(rig_mem(rig, RIG_DATA), 0, 0x4000);
+    native_signals_init(); /* cmocka has taken SIGSEGV and the like for itself */
+}
+
+#define RUN(rig, bits, name) (prepare((rig), (bits)), RIG_LOAD((rig), name), rig_run((rig), 0))
+
+/* --- state images against the host's --- */
+
+#define WORK                                                                                       \
+    "fninit\n fldpi\n fld1\n fldl2e\n fadd %st(1)\n fchs\n fstp %st(2)\n fldz\n"                    \
+    "fdiv %st(1)\n mov $0x3fc00000, %eax\n movd %eax, %xmm3\n movd %eax, %xmm9\n"                   \
+    "rcpps %xmm3, %xmm4\n sqrtps %xmm3, %xmm15\n movl $0x1f85, (%rbx)\n ldmxcsr (%rbx)\n"           \
+    "vmovdqu %ymm15, %ymm14\n"
+
+#define SAVE                                                                                       \
+    "fxsave64 0x200(%rbx)\n mov $7, %eax\n xor %edx, %edx\n xsave64 0x800(%rbx)\n"                 \
+    "fnstenv 0x1000(%rbx)\n fnsave 0x1100(%rbx)\n fnstcw 0x1200(%rbx)\n"
+
+GUEST(images, WORK SAVE);
+
+/* The same on this CPU. */
+void host_images(void *data);
+__asm__(".pushsection .text\n.type host_images, @function\nhost_images:\n push %rbx\n mov %rdi, %rbx\n"
+        "vzeroall\n" WORK SAVE "vzeroall\n movl $0x1f80, (%rbx)\n ldmxcsr (%rbx)\n pop %rbx\n ret\n"
+        ".size host_images, . - host_images\n.popsection");
+
+static void state_images_are_those_of_the_host(void **state)
+{
+    static uint8_t host[0x2000] __attribute__((aligned(64)));
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+
+    memset(host, 0, sizeof(host));
+    host_images(host);
+    assert_int_equal(RUN(rig, 64, images), -1);
+
+    for (unsigned base = 0x200; base <= 0x800; base += 0x600) {
+        assert_memory_equal(guest + base, host + base, 6);             /* FCW, FSW, FTW */
+        assert_memory_equal(guest + base + 24, host + base + 24, 8);   /* MXCSR and its mask */
+        assert_memory_equal(guest + base + 32, host + base + 32, 384); /* ST, XMM */
+    }
+    /* AVX is in its initial state on both sides, or in use on both: bits 0 and 1 are sure. */
+    assert_int_equal(guest[0x800 + 512] & 3, host[0x800 + 512] & 3);
+    assert_memory_equal(guest + 0x800 + 576, host + 0x800 + 576, 256);
+    assert_memory_equal(guest + 0x1000, host + 0x1000, 12);      /* FCW, FSW, FTW */
+    assert_memory_equal(guest + 0x1100, host + 0x1100, 12);
+    assert_memory_equal(guest + 0x1100 + 28, host + 0x1100 + 28, 80);
+    assert_memory_equal(guest + 0x1200, host + 0x1200, 2);
+}
+
+GUEST(round_trip, WORK "mov $7, %eax\n xor %edx, %edx\n xsave64 0x800(%rbx)\n vzeroall\n fninit\n"
+                       "xrstor64 0x800(%rbx)\n xsave64 0x1800(%rbx)\n"
+                       "xsavec64 0x2000(%rbx)\n vzeroall\n fninit\n xrstor64 0x2000(%rbx)\n"
+                       "xsave64 0x2800(%rbx)\n"
+                       "fxsave64 0x3000(%rbx)\n fninit\n vzeroall\n fxrstor64 0x3000(%rbx)\n"
+                       "fxsave64 0x3800(%rbx)\n");
+
+static void what_is_restored_is_what_was_saved(void **state)
+{
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+
+    assert_int_equal(RUN(rig, 64, round_trip), -1);
+    assert_memory_equal(guest + 0x1800, guest + 0x800, 832);
+    assert_memory_equal(guest + 0x2800, guest + 0x800, 832);
+    assert_memory_equal(guest + 0x3800, guest + 0x3000, 416);
+    assert_int_equal(load_le(guest + 0x2000 + 520, 8), BIT(63) | 7);
+}
+
+GUEST(xrstor, "mov $7, %eax\n xor %edx, %edx\n xrstor64 0x800(%rbx)\n");
+GUEST(xrstor_misaligned, "mov $7, %eax\n xor %edx, %edx\n xrstor64 0x808(%rbx)\n");
+GUEST(fxrstor, "fxrstor64 0x800(%rbx)\n");
+GUEST(fxsave_misaligned, "fxsave64 0x808(%rbx)\n");
+GUEST(ldmxcsr, "ldmxcsr 0x818(%rbx)\n");
+
+static int run_with_bytes(Rig *rig, const uint8_t *code, const uint8_t *end, unsigned offset,
+                          uint64_t value)
+{
+    prepare(rig, 64);
+    rig_code(rig, code, (size_t)(end - code));
+    store_le((uint8_t *)rig_mem(rig, RIG_DATA) + 0x800 + offset, value, 8);
+    return rig_run(rig, 0);
+}
+
+#define RUN_WITH(rig, name, offset, value) run_with_bytes((rig), name, name##_end, (offset), (value))
+
+static void bad_images_are_general_protection_faults(void **state)
+{
+    Rig *rig = *state;
+
+    assert_int_equal(RUN_WITH(rig, xrstor, 512, 0), -1);
+    assert_int_equal(RUN_WITH(rig, xrstor, 512, 8), EXC_GP);            /* XSTATE_BV beyond XCR0 */
+    assert_int_equal(RUN_WITH(rig, xrstor, 520, 1), EXC_GP);            /* XCOMP_BV without bit 63 */
+    assert_int_equal(RUN_WITH(rig, xrstor, 528, 1), EXC_GP);            /* reserved */
+    assert_int_equal(RUN_WITH(rig, xrstor, 520, BIT(63) | 7), -1);      /* compacted, all initial */
+    assert_int_equal(RUN_WITH(rig, xrstor, 520, BIT(63) | 0x10), EXC_GP);
+    assert_int_equal(RUN_WITH(rig, xrstor, 24, 0xffffffff), EXC_GP);    /* MXCSR */
+    assert_int_equal(RUN_WITH(rig, xrstor_misaligned, 0, 0), EXC_GP);
+    assert_int_equal(RUN_WITH(rig, fxrstor, 24, 0x1f80), -1);
+    assert_int_equal(RUN_WITH(rig, fxrstor, 24, 0x80000000), EXC_GP);
+    assert_int_equal(RUN_WITH(rig, fxsave_misaligned, 0, 0), EXC_GP);
+    assert_int_equal(RUN_WITH(rig, ldmxcsr, 24, 0x9fc0), -1);
+    assert_int_equal(RUN_WITH(rig, ldmxcsr, 24, 0x10000), EXC_GP);
+}
+
+static void xrstor_of_an_empty_image_initialises(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    prepare(rig, 64);
+    RIG_LOAD(rig, xrstor);
+    memset(s->fpu.zmm, 0x55, sizeof(s->fpu.zmm));
+    s->fpu.fcw = 0x1234;
+    s->fpu.mxcsr = 0x9fff;
+    store_le((uint8_t *)rig_mem(rig, RIG_DATA) + 0x800 + 24, 0x1fc0, 4);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->fpu.fcw, 0x37f);
+    assert_int_equal(s->fpu.zmm[15][31], 0);
+    assert_int_equal(s->fpu.zmm[15][32], 0x55); /* not in XCR0 */
+    assert_int_equal(s->fpu.mxcsr, 0x1fc0);     /* standard format: from memory all the same */
+}
+
+/* --- availability --- */
+
+GUEST(x87, "fld1");
+GUEST(mmx, "paddb %mm0, %mm1");
+GUEST(emms, "emms");
+GUEST(sse, "addps %xmm0, %xmm1");
+GUEST(avx, "vaddps %xmm0, %xmm1, %xmm2");
+GUEST(vzero, "vzeroupper");
+GUEST(fwait, "fwait");
+GUEST(fnstsw, "fnstsw %ax");
+GUEST(crc32, "crc32 %eax, %ecx");
+GUEST(andn, "andn %eax, %ecx, %edx");
+GUEST(sfence, "sfence");
+GUEST(prefetch, "prefetcht0 (%rbx)");
+GUEST(fxsave, "fxsave64 (%rbx)");
+GUEST(xsave, "xsave64 (%rbx)");
+GUEST(stmxcsr, "stmxcsr (%rbx)");
+
+typedef struct Gate {
+    const char *what;
+    const uint8_t *code, *end;
+    uint64_t cr0_set, cr4_clear, xcr0_clear;
+    int vector;
+} Gate;
+
+#define GATE(name, cr0_set, cr4_clear, xcr0_clear, vector)                                         \
+    {#name " " #cr0_set " " #cr4_clear, name, name##_end, cr0_set, cr4_clear, xcr0_clear, vector}
+
+static void units_are_available_as_cr0_cr4_and_xcr0_say(void **state)
+{
+    const Gate gates[] = {
+        GATE(x87, 0, 0, 0, -1),
+        GATE(x87, CR0_TS, 0, 0, EXC_NM),
+        GATE(x87, CR0_EM, 0, 0, EXC_NM),
+        GATE(x87, 0, CR4_OSFXSR | CR4_OSXSAVE, 0, -1),
+        GATE(mmx, 0, 0, 0, -1),
+        GATE(mmx, CR0_TS, 0, 0, EXC_NM),
+        GATE(mmx, CR0_EM, 0, 0, EXC_UD),
+        GATE(mmx, CR0_EM | CR0_TS, 0, 0, EXC_UD),
+        GATE(emms, CR0_EM, 0, 0, EXC_UD),
+        GATE(sse, 0, 0, 0, -1),
+        GATE(sse, CR0_TS, 0, 0, EXC_NM),
+        GATE(sse, CR0_EM, 0, 0, EXC_UD),
+        GATE(sse, CR0_TS, CR4_OSFXSR, 0, EXC_UD),
+        GATE(sse, 0, CR4_OSXSAVE, 0, -1),
+        GATE(avx, 0, 0, 0, -1),
+        GATE(avx, CR0_TS, 0, 0, EXC_NM),
+        GATE(avx, CR0_EM, 0, 0, -1),
+        GATE(avx, 0, CR4_OSXSAVE, 0, EXC_UD),
+        GATE(avx, 0, 0, XCR0_AVX, EXC_UD),
+        GATE(avx, 0, CR4_OSFXSR, 0, -1),
+        GATE(vzero, 0, 0, XCR0_AVX, EXC_UD),
+        GATE(vzero, CR0_TS, 0, 0, EXC_NM),
+        GATE(fwait, CR0_TS, 0, 0, EXC_NM),
+        GATE(fwait, CR0_EM, 0, 0, -1),
+        GATE(fnstsw, CR0_EM, 0, 0, EXC_NM),
+        GATE(crc32, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
+        GATE(andn, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
+        GATE(sfence, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
+        GATE(prefetch, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
+        GATE(fxsave, CR0_TS, 0, 0, EXC_NM),
+        GATE(fxsave, CR0_EM, 0, 0, EXC_NM),
+        GATE(xsave, CR0_TS, 0, 0, EXC_NM),
+        GATE(xsave, CR0_TS, CR4_OSXSAVE, 0, EXC_UD),
+        GATE(xsave, CR0_EM, 0, 0, -1),
+        GATE(stmxcsr, CR0_EM, 0, 0, EXC_UD),
+        GATE(stmxcsr, CR0_TS, 0, 0, EXC_NM),
+    };
+    Rig *rig = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(gates); i++) {
+        const Gate *g = &gates[i];
+        CpuState *s = rig_state(rig, 0);
+        int vector;
+
+        prepare(rig, 64);
+        rig_code(rig, g->code, (size_t)(g->end - g->code));
+        s->cr0 |= g->cr0_set;
+        s->cr4 &= ~g->cr4_clear;
+        s->xcr0 &= ~g->xcr0_clear;
+        vector = rig_run(rig, 0);
+        if (vector != g->vector)
+            print_error("%s: vector %d\n", g->what, vector);
+        assert_int_equal(vector, g->vector);
+    }
+}
+
+GUEST(fwait_without_mp, "fwait");
+
+static void fwait_looks_at_ts_only_with_mp(void **state)
+{
+    Rig *rig = *state;
+
+    prepare(rig, 64);
+    RIG_LOAD(rig, fwait_without_mp);
+    rig_state(rig, 0)->cr0 = (rig_state(rig, 0)->cr0 & ~(uint64_t)CR0_MP) | CR0_TS;
+    assert_int_equal(rig_run(rig, 0), -1);
+}
+
+/* --- exceptions --- */
+
+/* 1 / 0 with ZM clear; the next waiting instruction reports it. */
+#define DIVIDE "fninit\n movw $0x37b, (%rbx)\n fldcw (%rbx)\n fld1\n fldz\n fdivrp\n"
+GUEST(mf_fwait, DIVIDE "fnstsw %ax\n mov $1, %ecx\n fwait\n mov $2, %ecx\n");
+GUEST(mf_mmx, DIVIDE "mov $1, %ecx\n paddb %mm0, %mm0\n mov $2, %ecx\n");
+GUEST(mf_cleared, DIVIDE "fnclex\n fwait\n mov $3, %ecx\n");
+GUEST(mf_saved, DIVIDE "fnsave (%rbx)\n fwait\n mov $3, %ecx\n");
+
+static void x87_exceptions_wait_for_the_next_waiting_instruction(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(RUN(rig, 64, mf_fwait), EXC_MF);
+    assert_int_equal(s->gpr[GPR_RCX], 1);
+    assert_int_equal(s->gpr[GPR_RAX] & 0x8084, 0x8084); /* B, ES, ZE */
+    assert_int_equal(RUN(rig, 64, mf_mmx), EXC_MF);
+    assert_int_equal(s->gpr[GPR_RCX], 1);
+    assert_int_equal(RUN(rig, 64, mf_cleared), -1);
+    assert_int_equal(s->gpr[GPR_RCX], 3);
+    assert_int_equal(RUN(rig, 64, mf_saved), -1);
+    assert_int_equal(s->gpr[GPR_RCX], 3);
+}
+
+GUEST(xm, "movl $0x1d80, (%rbx)\n ldmxcsr (%rbx)\n mov $0x3f800000, %eax\n movd %eax, %xmm0\n"
+          "mov $1, %ecx\n divss %xmm1, %xmm0\n mov $2, %ecx\n");
+
+static void simd_exceptions_are_faults_with_the_flag_set(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(RUN(rig, 64, xm), EXC_XM);
+    assert_int_equal(s->gpr[GPR_RCX], 1);
+    assert_int_equal(s->fpu.mxcsr, 0x1d84);
+    assert_int_equal(load_le(s->fpu.zmm[0], 4), 0x3f800000);
+    prepare(rig, 64);
+    RIG_LOAD(rig, xm);
+    s->cr4 &= ~(uint64_t)CR4_OSXMMEXCPT;
+    assert_int_equal(rig_run(rig, 0), EXC_UD);
+}
+
+GUEST(pointers, "fninit\n 1: fldl 0x10(%rbx)\n fnstenv 0x100(%rbx)\n fninit\n fnstenv 0x140(%rbx)\n");
+
+static void x87_pointers_are_the_guests(void **state)
+{
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+
+    assert_int_equal(RUN(rig, 64, pointers), -1);
+    assert_int_equal(load_le(guest + 0x100 + 12, 4), RIG_CODE + 2);     /* FIP */
+    assert_int_equal(load_le(guest + 0x100 + 16, 2), RIG_CS64);         /* FCS */
+    assert_int_equal(load_le(guest + 0x100 + 18, 2), 0x543);            /* FOP: DD 43 */
+    assert_int_equal(load_le(guest + 0x100 + 20, 4), RIG_DATA + 0x10);  /* FDP */
+    assert_int_equal(load_le(guest + 0x140 + 12, 4), 0);
+}
+
+/* Assemblers disagree on the default size in 16-bit code: bytes. */
+#define ENV16(opcode, reg, offset) ".byte " opcode ", 0x87 | " reg " << 3\n .word " offset "\n"
+#define FNSTENV16(offset) ENV16("0xd9", "6", offset)
+GUEST(env16, ".code16\n fninit\n fldpi\n fldl 0x10(%bx)\n" FNSTENV16("0x100") "fninit\n"
+             ENV16("0xd9", "4", "0x100") FNSTENV16("0x120") ".byte 0x66\n" FNSTENV16("0x140")
+             ".byte 0x66\n" ENV16("0xdd", "6", "0x180") ".byte 0x66\n" ENV16("0xdd", "4", "0x180")
+             FNSTENV16("0x200"));
+
+static void environments_have_the_layout_of_the_mode(void **state)
+{
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+    uint32_t fip = RIG_CODE + 4, fdp = RIG_DATA + 0x10;
+
+    assert_int_equal(RUN(rig, 16, env16), -1);
+    assert_int_equal(load_le(guest + 0x100, 2), 0x37f);
+    assert_int_equal(load_le(guest + 0x102, 2), 6 << 11);
+    assert_int_equal(load_le(guest + 0x104, 2), 0x1fff); /* R7 valid, R6 zero: 01 */
+    assert_int_equal(load_le(guest + 0x106, 2), fip & 0xffff);
+    assert_int_equal(load_le(guest + 0x108, 2), (fip >> 16) << 12 | 0x547);
+    assert_int_equal(load_le(guest + 0x10a, 2), fdp & 0xffff);
+    assert_int_equal(load_le(guest + 0x10c, 2), (fdp >> 16) << 12);
+    assert_memory_equal(guest + 0x120, guest + 0x100, 14);
+    assert_int_equal(load_le(guest + 0x140 + 12, 4), fip & 0xffff);
+    assert_int_equal(load_le(guest + 0x140 + 16, 4), (fip >> 16) << 12 | 0x547);
+    assert_memory_equal(guest + 0x200, guest + 0x100, 14);
+}
+
+/* --- masked moves and gathers --- */
+
+/* A page's end: the page behind it is made absent. */
+#define EDGE (RIG_DATA + 0x1000)
+
+static void *end_of_memory(Rig *rig)
+{
+    store_le((uint8_t *)rig_mem(rig, 0x1000 + EDGE / 4096 * 8), 0, 8);
+    return rig_mem(rig, EDGE);
+}
+
+static void memory_again(Rig *rig)
+{
+    store_le((uint8_t *)rig_mem(rig, 0x1000 + EDGE / 4096 * 8), EDGE | 0x67, 8);
+}
+
+GUEST(mask_load, "vmaskmovps 0xff0(%rbx), %ymm1, %ymm2");
+GUEST(mask_store, "vmaskmovps %ymm2, %ymm1, 0xff0(%rbx)");
+
+static void set_lanes(uint8_t *zmm, uint8_t lanes, uint32_t value)
+{
+    for (unsigned i = 0; i < 8; i++)
+        store_le(zmm + 4 * i, lanes >> i & 1 ? value : 0, 4);
+}
+
+static int run_masked(Rig *rig, const uint8_t *code, const uint8_t *end, uint8_t lanes)
+{
+    CpuState *s = rig_state(rig, 0);
+    uint8_t *edge;
+    int vector;
+
+    prepare(rig, 64);
+    rig_code(rig, code, (size_t)(end - code));
+    edge = end_of_memory(rig);
+    memset(edge - 16, 0x77, 16);
+    set_lanes(s->fpu.zmm[1], lanes, 0x80000000);
+    memset(s->fpu.zmm[2], 0x33, 64);
+    vector = rig_run(rig, 0);
+    memory_again(rig);
+    return vector;
+}
+
+static void masked_out_elements_are_neither_read_nor_written(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    const uint8_t *edge = rig_mem(rig, EDGE);
+
+    assert_int_equal(run_masked(rig, mask_load, mask_load_end, 0x0a), -1);
+    assert_int_equal(load_le(s->fpu.zmm[2], 8), 0x7777777700000000);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 16, 8), 0);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 32, 8), 0);
+    assert_int_equal(run_masked(rig, mask_load, mask_load_end, 0x1a), EXC_PF);
+    assert_int_equal(load_le(s->fpu.zmm[2], 8), 0x3333333333333333);
+    assert_int_equal(s->cr2, EDGE);
+
+    assert_int_equal(run_masked(rig, mask_store, mask_store_end, 0x05), -1);
+    assert_int_equal(load_le(edge - 16, 8), 0x7777777733333333);
+    assert_int_equal(load_le(edge - 8, 8), 0x7777777733333333);
+    assert_int_equal(run_masked(rig, mask_store, mask_store_end, 0x15), EXC_PF);
+    assert_int_equal(load_le(edge - 16, 8), 0x7777777777777777);
+    assert_int_equal(run_masked(rig, mask_store, mask_store_end, 0), -1);
+}
+
+GUEST(gather, "vpgatherdd %ymm1, 0xff0(%rbx, %ymm3, 4), %ymm2");
+
+static void a_gather_that_faults_goes_on_where_it_stopped(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    prepare(rig, 64);
+    RIG_LOAD(rig, gather);
+    memset(end_of_memory(rig) - 16, 0x77, 16);
+    memset(s->fpu.zmm[1], 0xff, 32);
+    memset(s->fpu.zmm[2], 0x33, 64);
+    for (unsigned i = 0; i < 8; i++)
+        store_le(s->fpu.zmm[3] + 4 * i, i, 4);
+    assert_int_equal(rig_run(rig, 0), EXC_PF);
+    assert_int_equal(s->cr2, EDGE);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 8, 8), 0x7777777777777777);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 16, 8), 0x3333333333333333);
+    assert_int_equal(load_le(s->fpu.zmm[1] + 8, 8), 0);
+    assert_int_equal(load_le(s->fpu.zmm[1] + 16, 4), 0xffffffff);
+
+    memory_again(rig);
+    memset(rig_mem(rig, EDGE), 0x88, 16);
+    s->rip = RIG_CODE;
+    s->mp_state = MP_RUNNABLE; /* the rig's handler ends with HLT */
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 8, 8), 0x7777777777777777);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 24, 8), 0x8888888888888888);
+    assert_int_equal(load_le(s->fpu.zmm[1] + 24, 8), 0);
+    assert_int_equal(load_le(s->fpu.zmm[2] + 32, 8), 0);
+}
+
+static int setup(void **state)
+{
+    *state = rig_new(1);
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    rig_free(*state);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(state_images_are_those_of_the_host),
+        TEST(what_is_restored_is_what_was_saved),
+        TEST(bad_images_are_general_protection_faults),
+        TEST(xrstor_of_an_empty_image_initialises),
+        TEST(units_are_available_as_cr0_cr4_and_xcr0_say),
+        TEST(fwait_looks_at_ts_only_with_mp),
+        TEST(x87_exceptions_wait_for_the_next_waiting_instruction),
+        TEST(simd_exceptions_are_faults_with_the_flag_set),
+        TEST(x87_pointers_are_the_guests),
+        TEST(environments_have_the_layout_of_the_mode),
+        TEST(masked_out_elements_are_neither_read_nor_written),
+        TEST(a_gather_that_faults_goes_on_where_it_stopped),
+    };
+
+    core_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
