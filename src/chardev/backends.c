@@ -19,15 +19,25 @@
 
 #define MAX_KEYS 32
 
+/* The names are the keys that are accepted; the rest is for help and the manual. */
+typedef struct BackendProp {
+    const char *name, *type, *def, *help;
+} BackendProp;
+
 typedef struct BackendType {
     const char *name;
     Chardev *(*create)(const char *id, KvNode *kv, GError **errp);
-    const char *form; /* its properties, for help */
     const char *help;
-    const char *keys[20];
+    const BackendProp *props; /* beside the common ones; ends with .name NULL, may be NULL */
 } BackendType;
 
-static const char *const common_keys[] = {"backend", "id", "logfile", "logappend", "mux", "help"};
+static const BackendProp common_props[] = {
+    {"id", "str", NULL, "the name devices refer to it by: chardev=ID"},
+    {"logfile", "str", NULL, "copy what the guest writes to this file"},
+    {"logappend", "bool", "off", "keep what is in the log file already"},
+    {"mux", "bool", "off", "several users may share it; Ctrl-a c switches between them"},
+    {.name = NULL},
+};
 
 bool chardev_option_bool(KvNode *kv, const char *key, bool def, bool *out, GError **errp)
 {
@@ -97,22 +107,68 @@ static Chardev *create_ringbuf(const char *id, KvNode *kv, GError **errp)
     return chardev_new_ringbuf(id, size, errp);
 }
 
-static const BackendType backend_types[] = {
-    {"null", create_null, "", "takes everything, gives nothing", {0}},
-    {"stdio", create_stdio, ",signal=on|off", "the terminal; signal=off: Ctrl-C is the guest's", {"signal"}},
-    {"file", create_file, ",path=FILE[,append=on|off][,input-path=FILE]", "output in a file, input from another",
-     {"path", "append", "input-path"}},
-    {"pipe", create_pipe, ",path=PATH", "input from the FIFO PATH.in, output to PATH.out; or PATH for both", {"path"}},
-    {"pty", create_pty, "", "a new pseudo-terminal, whose name is printed", {0}},
-    {"socket", chardev_new_socket,
-     ",path=PATH|port=PORT[,host=HOST]|fd=NUMBER[,server=on|off][,wait=on|off]\n"
-     "      [,reconnect=SECONDS][,hold=SECONDS][,telnet=on|off][,nodelay=on|off][,ipv4=on|off][,ipv6=on|off]\n"
-     "      [,abstract=on|off][,tight=on|off]",
-     "a unix or TCP socket. wait: at start, for a peer (server's default: on);\n"
-     "      reconnect: a client tries again; hold: how long the guest waits for a peer that left (10)",
-     {SOCKET_KEYS, "fd", "server", "wait", "nowait", "reconnect", "hold", "telnet", "delay", "nodelay"}},
-    {"ringbuf", create_ringbuf, "[,size=SIZE]", "the last SIZE bytes of output, a power of two (64K)", {"size"}},
+static const BackendProp stdio_props[] = {
+    {"signal", "bool", "on", "Ctrl-C, Ctrl-Z and Ctrl-\\ raise signals here; off: the guest gets them"},
+    {.name = NULL},
 };
+
+static const BackendProp file_props[] = {
+    {"path", "str", NULL, "the file, made if need be"},
+    {"append", "bool", "off", "keep what is in it already"},
+    {"input-path", "str", NULL, "what the guest reads comes from this file or FIFO"},
+    {.name = NULL},
+};
+
+static const BackendProp pipe_props[] = {
+    {"path", "str", NULL, "input from the FIFO PATH.in, output to PATH.out; or both through PATH"},
+    {.name = NULL},
+};
+
+static const BackendProp socket_props[] = {
+    {"path", "str", NULL, "of a unix socket"},
+    {"abstract", "bool", "off", "path is an abstract name: no file is made"},
+    {"tight", "bool", "on", "an abstract name ends where path ends; off: zeros fill the address"},
+    {"host", "str", NULL, "of a TCP socket, a name or an address; without one: this host's loopback"},
+    {"port", "str", NULL, "of a TCP socket, a number or a service's name"},
+    {"ipv4", "bool", NULL, "on: only IPv4; off: not IPv4"},
+    {"ipv6", "bool", NULL, "on: only IPv6; off: not IPv6"},
+    {"fd", "uint32", NULL, "a socket vmm has inherited, instead of an address"},
+    {"server", "bool", "off", "listen for peers, one at a time; off: connect"},
+    {"wait", "bool", "on", "a server waits at start until its first peer is there"},
+    {"nowait", "bool", "off", "older word for wait=off"},
+    {"reconnect", "uint32", "0", "seconds after which a client tries again; 0: never"},
+    {"hold", "uint32", "10", "seconds the guest is held back at most when a peer has left"},
+    {"telnet", "bool", "off", "speak the telnet protocol"},
+    {"nodelay", "bool", "off", "send small packets at once (TCP_NODELAY)"},
+    {"delay", "bool", "on", "older word for the opposite of nodelay"},
+    {.name = NULL},
+};
+
+static const BackendProp ringbuf_props[] = {
+    {"size", "size", "64K", "bytes kept, a power of two"},
+    {.name = NULL},
+};
+
+static const BackendType backend_types[] = {
+    {"null", create_null, "takes everything, gives nothing", NULL},
+    {"stdio", create_stdio, "the terminal", stdio_props},
+    {"file", create_file, "output to a file, input from another", file_props},
+    {"pipe", create_pipe, "input from one FIFO, output to another", pipe_props},
+    {"pty", create_pty, "a new pseudo-terminal, whose name is printed", NULL},
+    {"socket", chardev_new_socket, "a unix or TCP socket, also telnet", socket_props},
+    {"ringbuf", create_ringbuf, "memory that keeps the last of the output", ringbuf_props},
+};
+
+static void print_props(const BackendProp *props, GString *out)
+{
+    for (; props && props->name; props++) {
+        g_autofree char *left = g_strdup_printf("%s=<%s>", props->name, props->type);
+        g_string_append_printf(out, "  %-24s %s", left, props->help);
+        if (props->def)
+            g_string_append_printf(out, " (default: %s)", props->def);
+        g_string_append_c(out, '\n');
+    }
+}
 
 void chardev_print_help(const char *backend, GString *out)
 {
@@ -120,10 +176,16 @@ void chardev_print_help(const char *backend, GString *out)
         g_string_append(out, "Character devices:\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(backend_types); i++) {
         const BackendType *type = &backend_types[i];
-        if (!backend || strcmp(type->name, backend) == 0)
-            g_string_append_printf(out, "  %s,id=ID%s\n      %s\n", type->name, type->form, type->help);
+        if (!backend) {
+            g_string_append_printf(out, "  %-20s %s\n", type->name, type->help);
+        } else if (strcmp(type->name, backend) == 0) {
+            g_string_append_printf(out, "%s: %s\n", type->name, type->help);
+            print_props(type->props, out);
+            print_props(common_props, out);
+        }
     }
-    g_string_append(out, "All: logfile=FILE[,logappend=on|off] copies output there; mux=on allows several users.\n");
+    if (!backend)
+        g_string_append(out, "'-chardev BACKEND,help' lists the properties of one.\n");
 }
 
 static const BackendType *find_type(const char *name, GError **errp)
@@ -147,16 +209,21 @@ static bool id_is_well_formed(const char *id)
     return g_ascii_isalpha(id[0]) && strspn(id, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "-._") == strlen(id);
 }
 
+static unsigned add_keys(const char *known[MAX_KEYS], unsigned count, const BackendProp *props)
+{
+    for (; props && props->name; props++) {
+        g_assert(count + 1 < MAX_KEYS);
+        known[count++] = props->name;
+    }
+    return count;
+}
+
 /* Every key that is known counts as read; the first of the others is the error. */
 static bool check_keys(const BackendType *type, KvNode *kv, GError **errp)
 {
-    const char *known[MAX_KEYS] = {0};
-    unsigned count = 0;
+    const char *known[MAX_KEYS] = {"backend", "help"};
+    unsigned count = add_keys(known, add_keys(known, 2, common_props), type->props);
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(common_keys); i++)
-        known[count++] = common_keys[i];
-    for (unsigned i = 0; i < G_N_ELEMENTS(type->keys) && type->keys[i]; i++)
-        known[count++] = type->keys[i];
     for (unsigned i = 0; i < count; i++) {
         KvNode *node = keyval_get_node(kv, known[i]);
         if (node && keyval_kind(node) != KV_STRING)

@@ -217,8 +217,9 @@ static void help_lists_every_backend_or_one(void **state)
 
     chardev_print_help(NULL, all);
     chardev_print_help("ringbuf", one);
-    assert_non_null(strstr(all->str, "file,id=ID,path=FILE"));
-    assert_non_null(strstr(one->str, "size=SIZE"));
+    assert_non_null(strstr(all->str, "  file  "));
+    assert_non_null(strstr(one->str, "  size=<size>  "));
+    assert_non_null(strstr(one->str, "  logfile=<str>  "));
     assert_null(strstr(one->str, "stdio"));
 }
 

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the documentation promises about itself, one TAP case per promise.
+
+    check-docs.py SOURCE-ROOT BUILD-ROOT VMM
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+SOURCE, BUILD, VMM = (os.path.abspath(arg) for arg in sys.argv[1:4])
+MANUAL = os.path.join(BUILD, "docs", "manual")
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+class Skip(Exception):
+    pass
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def markdown_files():
+    for folder in ("", "docs", "docs/manual"):
+        for name in sorted(os.listdir(os.path.join(SOURCE, folder))):
+            if name.endswith(".md"):
+                yield os.path.join(folder, name)
+
+
+def run(*args):
+    env = dict(os.environ, LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0")
+    return subprocess.run(args, capture_output=True, text=True, env=env, timeout=60)
+
+
+def option_names():
+    return re.findall(r"^  -(\S+)", run(VMM, "-help").stdout, re.M)
+
+
+def check_options():
+    headings = re.findall(r"^### (`-.*)$", "".join(read(os.path.join(MANUAL, n)) for n in os.listdir(MANUAL)), re.M)
+    sections = [name for heading in headings for name in re.findall(r"`-([^`]+)`", heading)]
+    for name in option_names():
+        if sections.count(name) != 1:
+            yield f"-{name} has {sections.count(name)} sections in the manual"
+
+
+def check_man_options():
+    page = read(os.path.join(BUILD, "docs", "vmm.1")).replace("\\-", "-")
+    for name in option_names():
+        if page.count(f"\\fB-{name}\\fR") != 1:
+            yield f"-{name} is {page.count(f'-{name}')} times in vmm.1"
+
+
+def check_man_lint():
+    if not shutil.which("groff"):
+        raise Skip("there is no groff")
+    done = run("groff", "-man", "-ww", "-Tutf8", "-z", os.path.join(BUILD, "docs", "vmm.1"))
+    yield from done.stderr.splitlines()
+
+
+def check_directives():
+    for name in os.listdir(MANUAL):
+        text = read(os.path.join(MANUAL, name))
+        for left in re.findall(r"<!-- (?:option|options|properties|list)\b.*|@[A-Z]+@", text):
+            yield f"{name}: '{left}' was not replaced"
+
+
+def check_links():
+    for name in markdown_files():
+        for target in LINK.findall(read(os.path.join(SOURCE, name))):
+            if "://" not in target and not os.path.exists(os.path.join(SOURCE, os.path.dirname(name), target)):
+                yield f"{name}: there is no {target}"
+
+
+def check_index():
+    index = read(os.path.join(SOURCE, "docs", "manual", "index.md"))
+    for name in os.listdir(os.path.join(SOURCE, "docs", "manual")):
+        if name.endswith(".md") and name != "index.md" and f"({name})" not in index:
+            yield f"index.md does not lead to {name}"
+        if name.endswith(".md") and not os.path.exists(os.path.join(MANUAL, name)):
+            yield f"{name} is not built; docs/manual/meson.build lists chapters"
+
+
+CHECKS = [
+    ("every option has one section in the manual", check_options),
+    ("every option is in the man page", check_man_options),
+    ("the man page has no warnings", check_man_lint),
+    ("everything generated is in its place", check_directives),
+    ("links lead somewhere", check_links),
+    ("every chapter is built and in the index", check_index),
+]
+
+
+def main():
+    failed = False
+    print(f"1..{len(CHECKS)}")
+    for number, (title, check) in enumerate(CHECKS, 1):
+        try:
+            problems, note = list(check()), ""
+        except Skip as reason:
+            problems, note = [], f" # SKIP {reason}"
+        print(f"{'not ' if problems else ''}ok {number} - {title}{note}")
+        for problem in problems:
+            print(f"# {problem}")
+        failed |= bool(problems)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
