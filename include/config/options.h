@@ -20,6 +20,7 @@
 
 #include "config/keyval.h"
 #include "core/machine.h"
+#include "core/object.h"
 
 typedef struct Options {
     /* As given; NULL or empty if not. Repeats of the first group are merged. */
@@ -29,7 +30,7 @@ typedef struct Options {
     KvNode *rtc;
     GPtrArray *accels;   /* of char *: -accel, in order of preference */
     GPtrArray *devices;  /* of KvNode *: -device */
-    GPtrArray *objects;  /* of KvNode *: -object */
+    GPtrArray *objects;  /* of Object *: -object, NEW with properties set; the machine takes them */
     GPtrArray *chardevs; /* of KvNode *: -chardev */
     GPtrArray *serials;  /* of char *: -serial */
     CpuOptions cpu;

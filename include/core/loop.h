@@ -2,9 +2,10 @@
 /*
  * Event loops on GLib, and their timers.
  *
- * Threads: one main loop, and later one loop per "-object iothread". A loop's callbacks (timers,
- * file descriptors, bottom halves) run on its thread; those of the main loop run with machine_lock
- * held, so legacy devices need no locking of their own.
+ * Threads: one main loop, and one loop per "-object iothread" (core/iothread.h). A loop's callbacks
+ * (timers, file descriptors, bottom halves) run on its thread; those of the main loop run with
+ * machine_lock held, so legacy devices need no locking of their own. Those of another loop run
+ * without it.
  *
  * Clocks (nanoseconds):
  *   CLOCK_VIRTUAL   CLOCK_MONOTONIC less the time the VM was stopped; 0 at start. Under qtest it
@@ -59,11 +60,42 @@ EventLoop *event_loop_main(void);
 /* The calling thread's own loop; NULL on threads without one (vCPUs, workers). */
 EventLoop *event_loop_current(void);
 GMainContext *event_loop_context(EventLoop *loop);
-/* Runs until event_loop_quit(). */
+/* Runs until event_loop_quit(), on the calling thread, whose loop it becomes. */
 void event_loop_run(EventLoop *loop);
 void event_loop_quit(EventLoop *loop);
 /* Wakes the loop's poll. Any thread. */
 void event_loop_notify(EventLoop *loop);
+
+/* A loop for a thread of its own. Free it when it does not run and nobody uses it: no timer on it
+ * is armed, no watch and no poller is left; queued calls are dropped. */
+EventLoop *event_loop_new(void);
+void event_loop_free(EventLoop *loop);
+
+/*
+ * Polling before the sleep, for loops other than the main one. The time grows from 4 us by the
+ * factor grow (0: 2) while what ends the sleeps would have come within max_ns, and shrinks by shrink
+ * (0: to nothing) when they last longer.
+ */
+typedef struct LoopPolling {
+    int64_t max_ns; /* 0: never */
+    unsigned grow, shrink;
+} LoopPolling;
+
+/* Before the loop runs. */
+void event_loop_set_polling(EventLoop *loop, LoopPolling polling);
+
+/* Looks at memory (a virtqueue's index) while the loop polls. has_work only looks; if it is true,
+ * ready runs as a callback of the loop. Embedded; loop's thread. */
+typedef struct LoopPoller LoopPoller;
+struct LoopPoller {
+    bool (*has_work)(void *opaque);
+    void (*ready)(void *opaque);
+    void *opaque;
+    LoopPoller *next;
+};
+
+void event_loop_add_poller(EventLoop *loop, LoopPoller *poller);
+void event_loop_remove_poller(EventLoop *loop, LoopPoller *poller);
 
 struct Timer {
     EventLoop *loop;

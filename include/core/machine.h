@@ -69,6 +69,7 @@ struct Machine {
     GPtrArray *user_devices;   /* -device: of Device *, NEW with properties set; the board realizes them
                                 * after its own and takes them; never NULL */
     bool no_reboot, no_shutdown;
+    GPtrArray *objects; /* -object: of Object *, in the order made, which they are freed against */
 
     /* What was built. */
     Accel *accel;

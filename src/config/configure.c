@@ -87,6 +87,20 @@ static bool set_machine_options(Machine *machine, Options *options, GError **err
     return keyval_foreach(options->machine, set_board_property, &board);
 }
 
+/* The machine owns those that were added, options the rest. */
+static bool add_objects(Machine *machine, Options *options, GError **errp)
+{
+    while (options->objects->len) {
+        Object *obj = g_ptr_array_index(options->objects, 0);
+        if (!object_add(machine, obj, errp)) {
+            g_prefix_error(errp, "-object %s,id=%s: ", obj->type->name, obj->id);
+            return false;
+        }
+        g_ptr_array_steal_index(options->objects, 0);
+    }
+    return true;
+}
+
 static bool open_chardevs(const Options *options, GError **errp)
 {
     for (guint i = 0; i < options->chardevs->len; i++) {
@@ -185,8 +199,9 @@ Machine *machine_from_options(Options *options, GError **errp)
     Machine *machine = machine_new(options->machine_type);
 
     machine_lock();
-    bool ok = set_machine_options(machine, options, errp) && open_chardevs(options, errp) &&
-              open_serials(machine, options, errp) && add_devices(machine, options, errp);
+    bool ok = set_machine_options(machine, options, errp) && add_objects(machine, options, errp) &&
+              open_chardevs(options, errp) && open_serials(machine, options, errp) &&
+              add_devices(machine, options, errp);
     machine_unlock();
     if (!ok) {
         machine_free(machine);

@@ -73,8 +73,11 @@ bool smp_resolve(KvNode *smp, SmpTopology *out, GError **errp);
 OptionHandler opt_memory;
 bool ram_resolve(Options *options, GError **errp);
 
+/* opt-object.c */
+OptionHandler opt_object;
+
 /* opt-device.c */
-OptionHandler opt_device, opt_object, opt_chardev, opt_serial, opt_log_items;
+OptionHandler opt_device, opt_chardev, opt_serial, opt_log_items;
 
 /* "; did you mean 'NEAR'?" or "", for the end of an error's message. */
 char *did_you_mean(const char *word, const char *const *candidates);

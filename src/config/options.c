@@ -18,7 +18,7 @@ void options_init(Options *options)
     *options = (Options){
         .accels = g_ptr_array_new_with_free_func(g_free),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
-        .objects = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .objects = g_ptr_array_new_with_free_func((GDestroyNotify)object_free),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .machine = keyval_parse("", NULL, NULL),

@@ -106,7 +106,7 @@ void clock_set_running(bool running)
         now.stand_ns = host_clock_ns(CLOCK_MONOTONIC) - now.offset_ns;
     now.running = running;
     virtual_write(now);
-    event_loop_rearm_timers(event_loop_main());
+    event_loop_rearm_all();
 }
 
 void clock_set_stepped(void)
@@ -117,7 +117,7 @@ void clock_set_stepped(void)
     now.running = false;
     now.stepped = true;
     virtual_write(now);
-    event_loop_rearm_timers(event_loop_main());
+    event_loop_rearm_all();
 }
 
 static void step_stand_to(int64_t ns)
@@ -148,6 +148,6 @@ void clock_step_to(int64_t now_ns)
         instant_ns = clock_get_ns(VMCLOCK_VIRTUAL);
     }
     step_stand_to(now_ns);
-    event_loop_rearm_timers(loop);
+    event_loop_rearm_all();
     machine_unlock();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The main loop: a GMainContext with one GSource of ours for timers and queued calls.
+ * Event loops: a GMainContext with one GSource of ours for timers, queued calls and pollers.
  *
  * machine_lock is held whenever a callback of the main loop runs, and released around the poll:
  * that is the context's poll function, so it holds for whoever iterates the context.
@@ -58,29 +58,55 @@ static gboolean loop_source_check(GSource *source)
 {
     EventLoop *loop = ((LoopSource *)source)->loop;
 
-    return timer_fired(source, loop) || event_loop_has_calls(loop);
+    return loop->pollers_ready || timer_fired(source, loop) || event_loop_has_calls(loop);
 }
 
 static gboolean loop_source_dispatch(GSource *source, GSourceFunc callback, gpointer user_data)
 {
     EventLoop *loop = ((LoopSource *)source)->loop;
 
+    if (loop->pollers_ready)
+        event_loop_run_pollers(loop);
     if (timer_fired(source, loop))
         event_loop_run_timers(loop);
     event_loop_run_calls(loop);
     return G_SOURCE_CONTINUE;
 }
 
-static gint poll_unlocked(GPollFD *fds, guint count, gint timeout_ms)
-{
-    unsigned depth = machine_lock_release();
-    gint ready = g_poll(fds, count, timeout_ms);
+/* All loops, because the virtual clock is one for all of them. */
+static struct {
+    pthread_mutex_t lock; /* before a loop's lock */
+    EventLoop *first;
+} loops = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-    machine_lock_restore(depth);
-    return ready;
+static void loops_add(EventLoop *loop)
+{
+    pthread_mutex_lock(&loops.lock);
+    loop->next = loops.first;
+    loops.first = loop;
+    pthread_mutex_unlock(&loops.lock);
 }
 
-static EventLoop *loop_new(GMainContext *context)
+static void loops_remove(EventLoop *loop)
+{
+    EventLoop **link = &loops.first;
+
+    pthread_mutex_lock(&loops.lock);
+    while (*link != loop)
+        link = &(*link)->next;
+    *link = loop->next;
+    pthread_mutex_unlock(&loops.lock);
+}
+
+void event_loop_rearm_all(void)
+{
+    pthread_mutex_lock(&loops.lock);
+    for (EventLoop *loop = loops.first; loop; loop = loop->next)
+        event_loop_rearm_timers(loop);
+    pthread_mutex_unlock(&loops.lock);
+}
+
+static EventLoop *loop_new(GMainContext *context, GPollFunc poll)
 {
     static GSourceFuncs funcs = {
         .prepare = loop_source_prepare,
@@ -90,6 +116,7 @@ static EventLoop *loop_new(GMainContext *context)
     EventLoop *loop = g_new0(EventLoop, 1);
 
     loop->context = context;
+    g_main_context_set_poll_func(context, poll);
     pthread_mutex_init(&loop->lock, NULL);
     g_queue_init(&loop->calls);
     loop->source = g_source_new(&funcs, sizeof(LoopSource));
@@ -98,7 +125,25 @@ static EventLoop *loop_new(GMainContext *context)
     g_source_set_can_recurse(loop->source, TRUE);
     event_loop_init_timers(loop);
     g_source_attach(loop->source, context);
+    loops_add(loop);
     return loop;
+}
+
+EventLoop *event_loop_new(void)
+{
+    return loop_new(g_main_context_new(), event_loop_poll_own);
+}
+
+void event_loop_free(EventLoop *loop)
+{
+    loops_remove(loop);
+    g_source_destroy(loop->source);
+    g_source_unref(loop->source);
+    event_loop_release_timers(loop);
+    g_queue_clear_full(&loop->calls, g_free);
+    g_main_context_unref(loop->context);
+    pthread_mutex_destroy(&loop->lock);
+    g_free(loop);
 }
 
 EventLoop *event_loop_main(void)
@@ -106,8 +151,7 @@ EventLoop *event_loop_main(void)
     static EventLoop *main_loop; /* made by core_init, before any other thread */
 
     if (G_UNLIKELY(!main_loop)) {
-        main_loop = loop_new(g_main_context_ref(g_main_context_default()));
-        g_main_context_set_poll_func(main_loop->context, poll_unlocked);
+        main_loop = loop_new(g_main_context_ref(g_main_context_default()), event_loop_poll_main);
         current_loop = main_loop;
     }
     return main_loop;
@@ -125,10 +169,19 @@ GMainContext *event_loop_context(EventLoop *loop)
 
 void event_loop_run(EventLoop *loop)
 {
-    machine_lock();
+    bool is_main = loop == event_loop_main();
+
+    current_loop = loop;
+    if (is_main)
+        machine_lock();
+    else
+        g_main_context_push_thread_default(loop->context);
     while (!__atomic_exchange_n(&loop->quit, 0, __ATOMIC_ACQ_REL))
         g_main_context_iteration(loop->context, TRUE);
-    machine_unlock();
+    if (is_main)
+        machine_unlock();
+    else
+        g_main_context_pop_thread_default(loop->context);
 }
 
 void event_loop_quit(EventLoop *loop)

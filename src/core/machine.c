@@ -9,6 +9,7 @@
 
 #include "core/bits.h"
 #include "core/lock.h"
+#include "core/object.h"
 #include "core/tsc.h"
 
 #define DEFAULT_RAM_SIZE (128 * MIB)
@@ -25,6 +26,7 @@ Machine *machine_new(const MachineType *type)
     machine->cpu.features = g_ptr_array_new_with_free_func(g_free);
     machine->user_devices = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
+    machine->objects = g_ptr_array_new();
     machine->run_state = RUN_STATE_PRELAUNCH;
     pthread_mutex_init(&machine->request_lock, NULL);
     timer_init(&machine->request_timer, event_loop_main(), VMCLOCK_MONO, machine_serve_requests, machine);
@@ -134,6 +136,8 @@ static void free_parts_locked(Machine *machine)
     memory_region_release(&machine->memory_root);
     if (machine->ram)
         ram_block_free(machine->ram);
+    while (machine->objects->len)
+        object_free(g_ptr_array_steal_index(machine->objects, machine->objects->len - 1));
 }
 
 static void free_options(Machine *machine)
@@ -158,6 +162,7 @@ void machine_free(Machine *machine)
     pthread_mutex_destroy(&machine->request_lock);
     g_ptr_array_unref(machine->user_devices);
     g_ptr_array_unref(machine->devices);
+    g_ptr_array_unref(machine->objects);
     g_free(machine->vcpus);
     free_options(machine);
     g_free(machine);

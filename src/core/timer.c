@@ -135,6 +135,16 @@ void event_loop_init_timers(EventLoop *loop)
     }
 }
 
+void event_loop_release_timers(EventLoop *loop)
+{
+    for (unsigned i = 0; i < HOST_TIMER_COUNT; i++)
+        close(loop->host_timers[i].fd);
+    for (VmClock clock = 0; clock < VMCLOCK_COUNT; clock++) {
+        g_assert(loop->heaps[clock].count == 0);
+        g_free(loop->heaps[clock].slots);
+    }
+}
+
 bool event_loop_pop_timer(EventLoop *loop, VmClock clock, int64_t limit_ns, Timer *taken)
 {
     TimerHeap *heap = &loop->heaps[clock];

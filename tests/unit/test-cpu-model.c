@@ -105,7 +105,7 @@ static CpuModel *model_of(const Host *host, const char *arg)
     CpuModel *model = make(host, &uniprocessor, arg, &err);
 
     if (!model)
-        fail_msg("-cpu %s: %s", arg, err->message);
+        fail_msg("-cpu %s: %s", arg ? arg : "(none)", err->message);
     return model;
 }
 

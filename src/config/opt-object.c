@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * -object: makes the object and sets its properties; what it opens, it opens when the machine takes
+ * it (configure.c).
+ */
+#include <string.h>
+
+#include "core/error.h"
+#include "src/config/options-int.h"
+
+static bool unknown_type(const char *name, GError **errp)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (unsigned i = 0; object_types[i]; i++)
+        g_ptr_array_add(names, (char *)object_types[i]->name);
+    g_ptr_array_add(names, NULL);
+    g_autofree char *near = did_you_mean(name, (const char *const *)names->pdata);
+    return error_set_code(errp, VMM_ERROR_USAGE, "unknown object type '%s'%s%s", name, near,
+                          *near ? "" : "; '-object help' lists them");
+}
+
+static bool id_is_taken(const Options *options, const char *id)
+{
+    for (guint i = 0; i < options->objects->len; i++) {
+        const Object *obj = g_ptr_array_index(options->objects, i);
+        if (strcmp(obj->id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+typedef struct SetProperty {
+    Object *obj;
+    GError **errp;
+} SetProperty;
+
+static bool set_property(const char *path, const char *value, void *opaque)
+{
+    SetProperty *set = opaque;
+
+    if (strcmp(path, "qom-type") == 0 || strcmp(path, "id") == 0)
+        return true;
+    return object_set_property(set->obj, path, value, set->errp);
+}
+
+static bool make_object(Options *options, const ObjectType *type, KvNode *kv, GError **errp)
+{
+    const char *id = keyval_get(kv, "id");
+
+    if (!id || !*id)
+        return error_set_code(errp, VMM_ERROR_USAGE, "id= is missing");
+    if (id_is_taken(options, id))
+        return error_set_code(errp, VMM_ERROR_USAGE, "the id '%s' is used twice; choose another", id);
+    Object *obj = object_new(type, id);
+    SetProperty set = {obj, errp};
+    if (!keyval_foreach(kv, set_property, &set) || !object_check(obj, errp)) {
+        object_free(obj);
+        return false;
+    }
+    g_ptr_array_add(options->objects, obj);
+    return true;
+}
+
+bool opt_object(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    g_autoptr(GString) help = g_string_new(NULL);
+
+    if (arg_asks_for_help(arg)) {
+        object_types_print_help(help);
+        options_print_help(options, help);
+        return true;
+    }
+    g_autoptr(KvNode) kv = keyval_parse(arg, "qom-type", errp);
+    if (!kv)
+        return false;
+
+    const char *name = keyval_get(kv, "qom-type");
+    if (!name)
+        return error_set_code(errp, VMM_ERROR_USAGE, "the type is missing; '-object help' lists them");
+    const ObjectType *type = object_type_find(name);
+    if (!type)
+        return unknown_type(name, errp);
+    if (keyval_asks_for_help(kv)) {
+        object_type_print_help(type, help);
+        options_print_help(options, help);
+        return true;
+    }
+    return make_object(options, type, kv, errp);
+}
