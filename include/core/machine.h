@@ -68,6 +68,7 @@ struct Machine {
     char *serial[MAX_SERIALS]; /* -serial: id of the chardev behind each COM port; NULL: no such port */
     GPtrArray *user_devices;   /* -device: of Device *, NEW with properties set; the board realizes them
                                 * after its own and takes them; never NULL */
+    GPtrArray *firmware_dirs;  /* -L: of char *, where firmware is looked for first; never NULL */
     bool no_reboot, no_shutdown;
     GPtrArray *objects; /* -object: of Object *, in the order made, which they are freed against */
 
@@ -77,6 +78,7 @@ struct Machine {
     MemoryRegion memory_root, io_root;
     RamBlock *ram;
     MsiSink msi;
+    struct PciBus *pci; /* the root bus (hw/pci/pci.h); NULL: the board has none */
     Irq gsi[GSI_COUNT]; /* where the interrupt lines end: filled by the board (core/gsi.h) */
     Irq gsi_watch;      /* a test sees the lines instead; its pin is not used */
     /* EOI of a level-triggered vector broadcast by a LAPIC outside hw/intc (IRQCHIP_SPLIT). */

@@ -27,6 +27,7 @@ Machine *machine_new(const MachineType *type)
     machine->user_devices = g_ptr_array_new();
     machine->devices = g_ptr_array_new();
     machine->objects = g_ptr_array_new();
+    machine->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
     machine->run_state = RUN_STATE_PRELAUNCH;
     pthread_mutex_init(&machine->request_lock, NULL);
     timer_init(&machine->request_timer, event_loop_main(), VMCLOCK_MONO, machine_serve_requests, machine);
@@ -163,6 +164,7 @@ void machine_free(Machine *machine)
     g_ptr_array_unref(machine->user_devices);
     g_ptr_array_unref(machine->devices);
     g_ptr_array_unref(machine->objects);
+    g_ptr_array_unref(machine->firmware_dirs);
     g_free(machine->vcpus);
     free_options(machine);
     g_free(machine);
