@@ -3,7 +3,7 @@
  * The program's start-up order, and its end.
  *
  *   options -> logs, pid file -> character devices, accelerator, devices' properties -> build
- *   (RAM, board, CPUs, boot image, reset) -> run the main loop -> take everything down
+ *   (RAM, board, CPUs, boot image, reset) -> monitors, gdb stub -> run the main loop -> take everything down
  *
  * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
  * with one line on stderr for everything that went wrong.
@@ -28,6 +28,7 @@
 #include "core/machine.h"
 #include "core/thread.h"
 #include "debug/gdbstub.h"
+#include "monitor/monitor.h"
 
 static bool open_logs(const Options *options, GError **errp)
 {
@@ -101,7 +102,8 @@ static bool run_loop(Machine *machine, const Options *options, GError **errp)
 {
     Qtest *qtest = NULL;
     Gdb *gdb = NULL;
-    bool ok = open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp);
+    Monitors *monitors = monitors_new(machine, options->monitors, errp);
+    bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp);
 
     if (ok) {
         if (!options->stopped)
@@ -112,6 +114,8 @@ static bool run_loop(Machine *machine, const Options *options, GError **errp)
         qtest_free(qtest);
     if (gdb)
         gdbstub_free(gdb);
+    if (monitors)
+        monitors_free(monitors);
     return ok;
 }
 

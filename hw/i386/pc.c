@@ -340,6 +340,15 @@ static void pc_release(Machine *machine)
     pc_memory_release(pc);
 }
 
+static bool pc_power_button(Machine *machine)
+{
+    PcMachine *pc = (PcMachine *)machine;
+
+    if (pc->pm)
+        acpi_pm_power_button(pc->pm);
+    return pc->pm != NULL;
+}
+
 static const Property pc_props[] = {
     {"acpi", PROP_BOOL, offsetof(PcMachine, acpi), "on", "ACPI tables and power management", NULL, 0, 0},
     {"i8042", PROP_BOOL, offsetof(PcMachine, i8042_enabled), "on", "keyboard controller", NULL, 0, 0},
@@ -356,4 +365,5 @@ const MachineType pc_machine_type = {
     .build = pc_build,
     .reset = pc_reset,
     .release = pc_release,
+    .power_button = pc_power_button,
 };

@@ -28,6 +28,7 @@ typedef enum CharEvent {
     CHAR_EVENT_OPENED, /* a peer is there */
     CHAR_EVENT_CLOSED,
     CHAR_EVENT_BREAK,  /* serial break, Ctrl-a b */
+    CHAR_EVENT_FOCUS,  /* of the front ends of a mux this one has the keyboard now */
 } CharEvent;
 
 /* The front end's callbacks; any may be NULL. */
@@ -36,6 +37,9 @@ typedef struct CharHandlers {
     void (*read)(void *opaque, const uint8_t *buf, size_t len); /* len <= can_read() */
     void (*writable)(void *opaque);
     void (*event)(void *opaque, CharEvent event);
+    /* Each peer is a conversation of its own: what one was not sent, and what it left unread, ends with it.
+     * Without it, as for a serial line, the next peer goes on where the last one left. */
+    bool one_peer;
 } CharHandlers;
 
 typedef struct CharBackend {
@@ -53,6 +57,8 @@ void char_set_handlers(CharBackend *be, const CharHandlers *handlers, void *opaq
 size_t char_write(CharBackend *be, const uint8_t *buf, size_t len);
 /* The front end can take input again. */
 void char_accept_input(CharBackend *be);
+/* Whether input goes to this front end; false for one that shares a mux and is not its focus. */
+bool char_has_focus(const CharBackend *be);
 
 /* By id, NULL if unknown. */
 Chardev *chardev_find(const char *id);

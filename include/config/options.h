@@ -33,6 +33,7 @@ typedef struct Options {
     GPtrArray *objects;  /* of Object *: -object, NEW with properties set; the machine takes them */
     GPtrArray *chardevs; /* of KvNode *: -chardev */
     GPtrArray *serials;  /* of char *: -serial */
+    GPtrArray *monitors; /* of MonitorOptions *: -monitor, -qmp, -mon; options_resolve adds those of "mon:" */
     CpuOptions cpu;
     BootOptions boot;
     char *name;          /* -name guest= */
@@ -50,9 +51,11 @@ typedef struct Options {
     bool nodefaults;
     bool no_reboot, no_shutdown;
     bool stopped;        /* -S */
+    bool monitor_given;  /* -monitor, also "none": no default one */
     bool help_printed;
 
     /* Worked out by options_resolve. */
+    bool serial_implied; /* no -serial */
     const MachineType *machine_type;
     SmpTopology topology;
     RamOptions ram;      /* ram.path is ours: the machine borrows it */

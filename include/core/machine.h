@@ -53,6 +53,8 @@ typedef struct MachineType {
      * of a directly booted kernel), before vCPUs run. May be NULL. */
     void (*reset)(Machine *machine);
     void (*release)(Machine *machine); /* devices are gone, vCPUs are not; may be NULL */
+    /* The user presses the power button. False: the machine has none. May be NULL; machine_lock held. */
+    bool (*power_button)(Machine *machine);
 } MachineType;
 
 struct Machine {

@@ -62,6 +62,8 @@ typedef struct RunRequests {
 
 const char *run_state_name(RunState state);
 const char *shutdown_cause_name(ShutdownCause cause);
+/* The power button (system_powerdown): asks the guest to shut down. False: the machine has none. */
+bool machine_press_power_button(Machine *machine);
 
 /* From any thread. A triple fault logs where it happened; call it on the vCPU's own thread. */
 void machine_request_reset(Machine *machine, ShutdownCause cause);

@@ -151,6 +151,11 @@ void char_accept_input(CharBackend *be)
         be->chr->ops->accept_input(be->chr, be);
 }
 
+bool char_has_focus(const CharBackend *be)
+{
+    return be->chr && (!be->chr->ops->has_focus || be->chr->ops->has_focus(be->chr, be));
+}
+
 size_t front_can_read(const CharBackend *be)
 {
     if (!be || !be->handlers || !be->handlers->can_read || !be->handlers->read)
@@ -173,4 +178,9 @@ void front_event(CharBackend *be, CharEvent event)
 {
     if (be && be->handlers && be->handlers->event)
         be->handlers->event(be->opaque, event);
+}
+
+bool front_has_one_peer(const CharBackend *be)
+{
+    return be && be->handlers && be->handlers->one_peer;
 }

@@ -23,9 +23,10 @@ typedef struct ChardevOps {
     size_t (*write)(Chardev *chr, const uint8_t *buf, size_t len);
     /* be may be able to read again. NULL: never has input. */
     void (*accept_input)(Chardev *chr, CharBackend *be);
-    /* Only backends that share themselves among front ends have these two. */
+    /* Only backends that share themselves among front ends have these. */
     bool (*attach)(Chardev *chr, CharBackend *be, GError **errp);
     void (*detach)(Chardev *chr, CharBackend *be);
+    bool (*has_focus)(const Chardev *chr, const CharBackend *be);
     void (*release)(Chardev *chr);
 } ChardevOps;
 
@@ -46,6 +47,7 @@ size_t front_can_read(const CharBackend *be);
 void front_read(CharBackend *be, const uint8_t *buf, size_t len);
 void front_writable(CharBackend *be);
 void front_event(CharBackend *be, CharEvent event);
+bool front_has_one_peer(const CharBackend *be);
 
 /* fd.c: on success in_fd and out_fd are the backend's own; either may be -1; non-blocking unless
  * regular files. */

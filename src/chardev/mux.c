@@ -88,6 +88,7 @@ static void escape_command(MuxChardev *mux, uint8_t key)
         break;
     case 'c':
         mux->focus = (mux->focus + 1) % mux->count;
+        front_event(focused(mux)->be, CHAR_EVENT_FOCUS);
         break;
     default: /* as QEMU: an unknown key is dropped together with Ctrl-a */
         break;
@@ -181,6 +182,13 @@ static void mux_detach(Chardev *chr, CharBackend *be)
         mux->focus = mux->focus ? mux->focus - 1 : 0;
 }
 
+static bool mux_has_focus(const Chardev *chr, const CharBackend *be)
+{
+    const MuxChardev *mux = (const MuxChardev *)chr;
+
+    return mux->count && mux->fronts[mux->focus].be == be;
+}
+
 static void mux_release(Chardev *chr)
 {
     MuxChardev *mux = (MuxChardev *)chr;
@@ -199,6 +207,7 @@ static const ChardevOps mux_ops = {
     .accept_input = mux_accept_input,
     .attach = mux_attach,
     .detach = mux_detach,
+    .has_focus = mux_has_focus,
     .release = mux_release,
 };
 

@@ -282,7 +282,8 @@ static bool peer_left(int fd, GIOCondition events, void *opaque)
 {
     CharStream *s = opaque;
 
-    keep_leftovers(s);
+    if (!front_has_one_peer(s->chr.be))
+        keep_leftovers(s);
     stream_disconnect(s);
     return false;
 }
@@ -301,6 +302,10 @@ void stream_connect(CharStream *s, int fd)
 {
     g_assert(s->fd < 0);
     timer_del(&s->hold_timer);
+    if (front_has_one_peer(s->chr.be)) {
+        s->len = 0;
+        g_byte_array_set_size(s->leftovers, 0);
+    }
     if (s->dropped && log_limit_pass(&s->warnings))
         log_warn("character device '%s': %" G_GUINT64_FORMAT " bytes of output were dropped while no peer was there",
                  s->chr.id, s->dropped);

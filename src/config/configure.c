@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/lock.h"
 #include "hw/i386/cpu-model.h"
+#include "monitor/monitor.h"
 #include "src/config/options-int.h"
 
 /* Properties of -machine that are no board's (opt-machine.c). */
@@ -130,6 +131,36 @@ static bool open_serials(Machine *machine, const Options *options, GError **errp
     return true;
 }
 
+/* -monitor's devices have QEMU's ids; from here on each monitor knows its chardev. */
+static bool open_monitors(const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->monitors->len; i++) {
+        MonitorOptions *monitor = g_ptr_array_index(options->monitors, i);
+        const char *option = monitor->mode == MONITOR_QMP ? "qmp" : "monitor";
+        g_autofree char *id = g_strdup_printf("compat_monitor%u", i);
+        if (!monitor->device)
+            continue;
+        Chardev *chr = chardev_new_legacy(id, monitor->device, errp);
+        if (!chr) {
+            g_prefix_error(errp, "-%s %s: ", option, monitor->device);
+            return false;
+        }
+        monitor->chardev = g_strdup(chardev_id(chr));
+    }
+    return true;
+}
+
+static bool find_monitors_chardevs(const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->monitors->len; i++) {
+        const MonitorOptions *monitor = g_ptr_array_index(options->monitors, i);
+        if (!chardev_find(monitor->chardev))
+            return error_set_code(errp, VMM_ERROR_USAGE, "-mon %s: there is no such character device; make it with "
+                                  "-chardev BACKEND,id=%s", monitor->chardev, monitor->chardev);
+    }
+    return true;
+}
+
 typedef struct DeviceProps {
     Device *dev;
     GError **errp;
@@ -201,7 +232,8 @@ Machine *machine_from_options(Options *options, GError **errp)
     machine_lock();
     bool ok = set_machine_options(machine, options, errp) && add_objects(machine, options, errp) &&
               open_chardevs(options, errp) && open_serials(machine, options, errp) &&
-              add_devices(machine, options, errp);
+              open_monitors(options, errp) && add_devices(machine, options, errp) &&
+              find_monitors_chardevs(options, errp);
     machine_unlock();
     if (!ok) {
         machine_free(machine);

@@ -76,6 +76,9 @@ bool ram_resolve(Options *options, GError **errp);
 /* opt-object.c */
 OptionHandler opt_object;
 
+/* opt-monitor.c */
+OptionHandler opt_monitor, opt_qmp, opt_mon;
+
 /* opt-device.c */
 OptionHandler opt_device, opt_chardev, opt_serial, opt_log_items;
 

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "hw/i386/cpu-model.h"
+#include "monitor/monitor.h"
 #include "src/config/options-int.h"
 
 #define HELP_COLUMN 24
@@ -21,6 +22,7 @@ void options_init(Options *options)
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)object_free),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
+        .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
         .machine = keyval_parse("", NULL, NULL),
         .memory = keyval_parse("", NULL, NULL),
         .smp = keyval_parse("", NULL, NULL),
@@ -48,6 +50,7 @@ void options_release(Options *options)
     g_ptr_array_free(options->objects, TRUE);
     g_ptr_array_free(options->chardevs, TRUE);
     g_ptr_array_free(options->serials, TRUE);
+    g_ptr_array_free(options->monitors, TRUE);
     memset(options, 0, sizeof(*options));
 }
 
@@ -218,10 +221,20 @@ static bool check_boot(const BootOptions *boot, GError **errp)
     return true;
 }
 
+static bool monitor_is_on_terminal(const Options *options)
+{
+    for (guint i = 0; i < options->monitors->len; i++) {
+        const MonitorOptions *monitor = g_ptr_array_index(options->monitors, i);
+        if (monitor->device && strstr(monitor->device, "stdio"))
+            return true;
+    }
+    return false;
+}
+
 /* The terminal has one user. */
 static bool check_gdb(const Options *options, GError **errp)
 {
-    bool taken = options->debugcon && strstr(options->debugcon, "stdio");
+    bool taken = (options->debugcon && strstr(options->debugcon, "stdio")) || monitor_is_on_terminal(options);
 
     if (!options->gdb || strcmp(options->gdb, "stdio") != 0)
         return true;
@@ -230,14 +243,15 @@ static bool check_gdb(const Options *options, GError **errp)
     for (guint i = 0; i < options->serials->len; i++)
         taken = taken || strstr(g_ptr_array_index(options->serials, i), "stdio");
     if (taken)
-        return error_set_code(errp, VMM_ERROR_USAGE, "-gdb stdio: the terminal is a serial port's or the debug "
-                              "console's already; use -gdb unix:PATH");
+        return error_set_code(errp, VMM_ERROR_USAGE, "-gdb stdio: the terminal is a serial port's, a monitor's or the "
+                              "debug console's already; use -gdb unix:PATH");
     return true;
 }
 
 /* COM1 exists even if nobody asked for it, as on QEMU; -nographic puts it on the terminal. */
 static void default_serial(Options *options)
 {
+    options->serial_implied = options->serials->len == 0;
     if (options->serials->len == 0 && options->nographic)
         g_ptr_array_add(options->serials, g_strdup("mon:stdio"));
     else if (options->serials->len == 0 && !options->nodefaults)

@@ -8,6 +8,7 @@
  */
 #include "core/runstate.h"
 
+#include "core/event.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/machine.h"
@@ -33,6 +34,26 @@ static const char *const cause_names[] = {
     [SHUTDOWN_CAUSE_ERROR] = "error",
     [SHUTDOWN_CAUSE_HOST_RESET] = "host-reset",
 };
+
+/* What tools are told of a cause: QMP's ShutdownCause, which has fewer. */
+static const struct {
+    bool guest;
+    const char *reason;
+} cause_reports[] = {
+    [SHUTDOWN_CAUSE_GUEST_SHUTDOWN] = {true, "guest-shutdown"},
+    [SHUTDOWN_CAUSE_GUEST_RESET] = {true, "guest-reset"},
+    [SHUTDOWN_CAUSE_TRIPLE_FAULT] = {true, "guest-reset"},
+    [SHUTDOWN_CAUSE_HOST_SIGNAL] = {false, "host-signal"},
+    [SHUTDOWN_CAUSE_HOST_QUIT] = {false, "host-qmp-quit"},
+    [SHUTDOWN_CAUSE_DEBUG_EXIT] = {true, "guest-shutdown"},
+    [SHUTDOWN_CAUSE_ERROR] = {false, "host-error"},
+    [SHUTDOWN_CAUSE_HOST_RESET] = {false, "host-qmp-system-reset"},
+};
+
+static void report_cause(VmEvent event, ShutdownCause cause)
+{
+    event_emit(event, "{s:b, s:s}", "guest", (int)cause_reports[cause].guest, "reason", cause_reports[cause].reason);
+}
 
 const char *run_state_name(RunState state)
 {
@@ -98,6 +119,7 @@ bool machine_start(Machine *machine)
     machine_lock();
     if (!machine_is_running(machine)) {
         enter_run_state(machine, RUN_STATE_RUNNING);
+        event_emit(VM_EVENT_RESUME, NULL);
         set_clock_running(machine, !machine->hold_clock);
         vcpu_resume_all(machine);
     }
@@ -114,10 +136,23 @@ void machine_stop(Machine *machine, RunState state)
         vcpu_pause_all(machine);
         set_clock_running(machine, false);
         enter_run_state(machine, state);
+        event_emit(VM_EVENT_STOP, NULL);
     } else if (needs_reset(state)) {
         enter_run_state(machine, state);
     }
     machine_unlock();
+}
+
+bool machine_press_power_button(Machine *machine)
+{
+    bool pressed;
+
+    machine_lock();
+    pressed = machine->type->power_button && machine->type->power_button(machine);
+    if (pressed)
+        event_emit(VM_EVENT_POWERDOWN, NULL);
+    machine_unlock();
+    return pressed;
 }
 
 /* --- requests --- */
@@ -200,6 +235,7 @@ static bool cause_is_guest(ShutdownCause cause)
 
 static void serve_shutdown(Machine *machine, const RunRequests *requests)
 {
+    report_cause(VM_EVENT_SHUTDOWN, requests->shutdown_cause);
     machine_stop(machine, RUN_STATE_SHUTDOWN);
     machine->shutdown_cause = requests->shutdown_cause;
     if (machine->no_shutdown && cause_is_guest(requests->shutdown_cause))
@@ -208,9 +244,10 @@ static void serve_shutdown(Machine *machine, const RunRequests *requests)
     event_loop_quit(event_loop_main());
 }
 
-static void serve_reset(Machine *machine)
+static void serve_reset(Machine *machine, ShutdownCause cause)
 {
     machine_reset(machine);
+    report_cause(VM_EVENT_RESET, cause);
     if (needs_reset(machine->run_state))
         enter_run_state(machine, RUN_STATE_PAUSED);
 }
@@ -236,7 +273,7 @@ void machine_serve_requests(void *opaque)
         if (requests.shutdown)
             serve_shutdown(machine, &requests);
         else if (requests.reset)
-            serve_reset(machine);
+            serve_reset(machine, requests.reset_cause);
         if (requests.stop && !requests.shutdown)
             machine_stop(machine, requests.stop_state);
     }

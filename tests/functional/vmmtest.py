@@ -20,11 +20,13 @@ scripts/lib/guest.sh), VMM_ACCEL (for tests that name no accelerator; dbt), VMM_
 hosts.
 """
 
+import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -199,6 +201,116 @@ class Vm:
 
     def terminal_is_raw(self):
         return not self.modes()[3] & (termios.ICANON | termios.ECHO)
+
+
+class QmpError(Exception):
+    """A command's error: .error_class, and the description as text."""
+
+    def __init__(self, error):
+        super().__init__(error["desc"])
+        self.error_class = error["class"]
+
+
+class Qmp:
+    """A QMP connection to a vmm made with qmp_args(path).
+
+        with Vm([*args, *qmp_args(path)]) as vm, Qmp(path) as qmp:
+            qmp.cmd("stop")                      # the answer's "return"; QmpError otherwise
+            qmp.wait_event("STOP")               # the event; those before it are dropped
+            qmp.hmp("info status")               # the human monitor's answer
+    """
+
+    def __init__(self, path, negotiate=True, timeout=30):
+        self.timeout = timeout * TIMEOUT_FACTOR
+        self.events = []    # arrived and not asked for yet
+        self.buffer = b""
+        self.socket = self._connect(path)
+        self.greeting = self.read()
+        if negotiate:
+            self.cmd("qmp_capabilities")
+
+    def _connect(self, path):
+        """The socket is there some time after vmm has started."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(self.timeout)
+            try:
+                connection.connect(path)
+                return connection
+            except OSError:
+                connection.close()
+                if time.monotonic() > deadline:
+                    raise Failure(f"nobody listens at {path}") from None
+                time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    def send_bytes(self, data):
+        self.socket.sendall(data)
+
+    def read(self):
+        """The next message, whatever it is; None if vmm has closed the connection."""
+        while b"\n" not in self.buffer:
+            try:
+                data = self.socket.recv(65536)
+            except socket.timeout:
+                raise Failure(f"no QMP message within {self.timeout} s") from None
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                return None
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def read_answer(self):
+        while True:
+            message = self.read()
+            if message is None:
+                raise Failure("vmm closed the QMP connection")
+            if "event" not in message:
+                return message
+            self.events.append(message)
+
+    def send(self, command, arguments=None, **more):
+        request = {"execute": command, **({"arguments": arguments} if arguments else {}), **more}
+        self.send_bytes(json.dumps(request).encode() + b"\n")
+
+    def cmd(self, command, arguments=None):
+        """arguments: a dict, as their names may have dashes."""
+        self.send(command, arguments)
+        answer = self.read_answer()
+        if "error" in answer:
+            raise QmpError(answer["error"])
+        return answer["return"]
+
+    def hmp(self, line):
+        return self.cmd("human-monitor-command", {"command-line": line}).replace("\r", "")
+
+    def wait_event(self, name):
+        """The next event of this name."""
+        while True:
+            while self.events:
+                event = self.events.pop(0)
+                if event["event"] == name:
+                    return event
+            message = self.read()
+            if message is None:
+                raise Failure(f"vmm closed the QMP connection before {name}")
+            if "event" in message:
+                self.events.append(message)
+
+
+def qmp_args(path):
+    return ["-qmp", f"unix:{path},server=on,wait=off"]
 
 
 def ascii_only(text):

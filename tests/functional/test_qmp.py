@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""QMP through sockets, as libvirt and scripts use it. The guests are tiny."""
+
+import json
+import os
+import socket
+import tempfile
+
+import tinyguest
+from vmmtest import ACCEL, Qmp, QmpError, Suite, Vm, check_refused, qmp_args
+
+suite = Suite()
+folder = tempfile.TemporaryDirectory()
+PATH = os.path.join(folder.name, "qmp")
+ECHO = tinyguest.write(os.path.join(folder.name, "echo"), tinyguest.text("ready\n") + tinyguest.ECHO)
+OFF = tinyguest.write(os.path.join(folder.name, "off"), tinyguest.TRIPLE_FAULT)
+BASE = ["-accel", ACCEL, "-m", "16", "-display", "none"]
+
+
+def start(*more, kernel=ECHO):
+    """A VM with QMP at PATH."""
+    return Vm(BASE + ["-kernel", kernel, *qmp_args(PATH), *more], tty=False)
+
+
+def error_of(qmp, command, arguments=None):
+    try:
+        result = qmp.cmd(command, arguments)
+    except QmpError as error:
+        return error
+    raise AssertionError(f"{command} {arguments} was accepted: {result}")
+
+
+def check_error(qmp, text, error_class, desc):
+    """The answer to these bytes is this error."""
+    qmp.send_bytes(text if isinstance(text, bytes) else text.encode())
+    answer = qmp.read_answer()
+    assert "error" in answer, answer
+    assert answer["error"]["class"] == error_class, answer
+    assert desc in answer["error"]["desc"], answer
+
+
+@suite.test
+def the_greeting_names_the_version_and_no_capability():
+    with start("-S"), Qmp(PATH, negotiate=False) as qmp:
+        greeting = qmp.greeting["QMP"]
+        assert set(greeting["version"]["qemu"]) == {"major", "minor", "micro"}
+        assert greeting["version"]["package"].startswith("vmm ")
+        assert greeting["capabilities"] == []
+
+
+@suite.test
+def commands_wait_for_negotiation_and_it_happens_once():
+    with start("-S"), Qmp(PATH, negotiate=False) as qmp:
+        assert error_of(qmp, "query-status").error_class == "CommandNotFound"
+        assert "oob" in str(error_of(qmp, "qmp_capabilities", {"enable": ["oob"]}))
+        assert qmp.cmd("qmp_capabilities") == {}
+        assert error_of(qmp, "qmp_capabilities").error_class == "CommandNotFound"
+
+
+@suite.test
+def stop_and_cont_change_the_state_and_say_so_in_events():
+    with start(), Qmp(PATH) as qmp:
+        assert qmp.cmd("query-status") == {"status": "running", "singlestep": False, "running": True}
+        qmp.cmd("stop")
+        stamp = qmp.wait_event("STOP")["timestamp"]
+        assert stamp["seconds"] > 1600000000 and 0 <= stamp["microseconds"] < 1000000
+        assert qmp.cmd("query-status")["status"] == "paused"
+        qmp.cmd("cont")
+        qmp.wait_event("RESUME")
+        assert qmp.cmd("query-status")["running"]
+
+
+@suite.test
+def a_vm_made_with_S_waits_for_cont():
+    with start("-S", "-serial", "stdio") as vm, Qmp(PATH) as qmp:
+        assert qmp.cmd("query-status")["status"] == "prelaunch"
+        assert vm.text == ""
+        qmp.cmd("cont")
+        vm.expect("ready")
+
+
+@suite.test
+def system_reset_starts_the_guest_anew():
+    with start("-serial", "stdio") as vm, Qmp(PATH) as qmp:
+        vm.expect("ready")
+        qmp.cmd("system_reset")
+        assert qmp.wait_event("RESET")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
+        vm.expect("ready")
+
+
+@suite.test
+def quit_ends_the_vm_with_an_event_and_status_0():
+    with start() as vm, Qmp(PATH) as qmp:
+        assert qmp.cmd("quit") == {}
+        assert qmp.wait_event("SHUTDOWN")["data"] == {"guest": False, "reason": "host-qmp-quit"}
+        assert vm.wait() == 0
+        assert not os.path.exists(PATH)
+
+
+@suite.test
+def a_guest_that_ends_under_no_shutdown_needs_a_reset():
+    with start("-S", "-no-reboot", "-no-shutdown", kernel=OFF), Qmp(PATH) as qmp:
+        qmp.cmd("cont")
+        assert qmp.wait_event("SHUTDOWN")["data"] == {"guest": True, "reason": "guest-reset"}
+        qmp.wait_event("STOP")
+        assert qmp.cmd("query-status") == {"status": "shutdown", "singlestep": False, "running": False}
+        assert "Resetting" in str(error_of(qmp, "cont"))
+
+
+@suite.test
+def the_id_comes_back_whatever_it_is():
+    with start("-S"), Qmp(PATH) as qmp:
+        for value in (7, "text", None, [1, {"a": "\\u00fc"}], {"x": 1.5}):
+            qmp.send("query-name", id=value)
+            assert qmp.read_answer() == {"return": {}, "id": value}
+        qmp.send("no-such-command", id="e")
+        assert qmp.read_answer()["id"] == "e"
+
+
+@suite.test
+def requests_that_are_wrong_get_errors_and_the_session_goes_on():
+    with start("-S"), Qmp(PATH) as qmp:
+        check_error(qmp, '{"execute": "nonsense"}', "CommandNotFound", "nonsense")
+        check_error(qmp, '{"exec": "stop"}', "GenericError", "'exec' is unexpected")
+        check_error(qmp, '{}', "GenericError", "lacks member 'execute'")
+        check_error(qmp, '[1]', "GenericError", "must be a JSON object")
+        check_error(qmp, '{"execute": 1}', "GenericError", "must be a string")
+        check_error(qmp, '{"execute": "stop", "arguments": []}', "GenericError", "must be an object")
+        check_error(qmp, '{"execute": "stop", "arguments": {"a": 1}}', "GenericError", "'a' is unexpected")
+        check_error(qmp, '{"execute": "stop",}', "GenericError", "JSON parse error")
+        check_error(qmp, '{"execute": "stop", "execute": "cont"}', "GenericError", "JSON parse error")
+        check_error(qmp, b'{"execute": "\xff{"execute": "\xc3\x28"}', "GenericError", "JSON parse error")
+        check_error(qmp, 'stop\n', "GenericError", "JSON parse error")
+        assert qmp.cmd("query-status")["status"] == "prelaunch"
+
+
+@suite.test
+def single_quotes_and_pieces_of_requests_are_understood():
+    with start("-S"), Qmp(PATH) as qmp:
+        for byte in b"{'execute': 'query-name', 'id': 'a\"b\\'c'}":
+            qmp.send_bytes(bytes([byte]))
+        assert qmp.read_answer() == {"return": {}, "id": "a\"b'c"}
+        qmp.send_bytes(b'{"execute":"query-name","id":1}{"execute":"query-name","id":2}')
+        assert [qmp.read_answer()["id"] for _ in range(2)] == [1, 2]
+
+
+@suite.test
+def json_bombs_are_refused_before_they_grow():
+    with start("-S"), Qmp(PATH) as qmp:
+        check_error(qmp, "[" * 100000 + "\n", "GenericError", "deeper than")
+        check_error(qmp, '{"execute": "' + "x" * (2 << 20) + '"}\n', "GenericError", "longer than")
+        assert qmp.cmd("query-status")["status"] == "prelaunch"
+
+
+@suite.test
+def a_peer_that_does_not_read_holds_up_only_itself():
+    """It asks until no more of it is read; another monitor goes on, and later it gets every answer."""
+    other = os.path.join(folder.name, "other")
+    request = json.dumps({"execute": "query-name", "id": "x" * 4000}).encode() + b"\n"
+    with start("-S", *qmp_args(other)), Qmp(PATH) as slow, Qmp(other) as quick:
+        sent = 0
+        slow.socket.settimeout(1)
+        try:
+            while sent < 4096 * len(request):
+                sent += slow.socket.send(request[sent % len(request):])
+        except socket.timeout:
+            pass
+        assert sent < 4096 * len(request), "all of it was taken"
+        quick.cmd("cont")
+        quick.cmd("stop")
+        slow.socket.settimeout(slow.timeout)
+        for _ in range(sent // len(request)):
+            assert slow.read_answer()["return"] == {}
+        slow.wait_event("RESUME")
+        slow.wait_event("STOP")
+
+
+@suite.test
+def peers_that_come_and_go_leave_nothing_behind():
+    with start("-S"):
+        for i in range(100):
+            with Qmp(PATH, negotiate=False) as qmp:
+                assert "QMP" in qmp.greeting
+                if i % 3 == 0:
+                    qmp.send_bytes(b'{"execute": "qmp_capabilities"}{"execute":"query-commands"}{"execute": "st')
+        with Qmp(PATH) as qmp:
+            assert qmp.events == []
+            assert qmp.cmd("query-status")["status"] == "prelaunch"
+
+
+@suite.test
+def commands_and_goodbye_in_one_write_are_carried_out():
+    with start() as vm:
+        with Qmp(PATH) as qmp:
+            qmp.send("quit")
+        assert vm.wait() == 0
+
+
+@suite.test
+def several_monitors_have_sessions_of_their_own():
+    other = os.path.join(folder.name, "second")
+    chardev = ["-chardev", f"socket,id=c,path={other},server=on,wait=off", "-mon", "c,mode=control,pretty=on"]
+    with start("-S", *chardev), Qmp(PATH) as first:
+        with socket.socket(socket.AF_UNIX) as second:
+            second.settimeout(30)
+            second.connect(other)
+            text = second.makefile()
+            assert text.readline() == "{\n" and text.readline() == '    "QMP": {\n'
+            first.cmd("cont")
+            second.sendall(b'{"execute": "qmp_capabilities"}')
+            while text.readline() != "}\n":
+                pass
+            assert text.readline() == "{\n" and text.readline() == '    "return": {}\n'
+        first.wait_event("RESUME")
+
+
+@suite.test
+def the_schema_describes_every_command_and_refers_to_nothing_unknown():
+    with start("-S"), Qmp(PATH) as qmp:
+        infos = {(i["meta-type"] in ("command", "event"), i["name"]): i for i in qmp.cmd("query-qmp-schema")}
+        commands = {c["name"] for c in qmp.cmd("query-commands")}
+        assert commands == {i["name"] for i in infos.values() if i["meta-type"] == "command"}
+        for info in infos.values():
+            names = [info[k] for k in ("arg-type", "ret-type", "element-type") if k in info]
+            names += [m["type"] for m in info.get("members", []) if "type" in m]
+            for name in names:
+                assert (False, name) in infos, f"{info['name']} refers to {name}"
+
+
+@suite.test
+def monitors_that_cannot_be_are_refused_in_one_line():
+    check_refused(BASE + ["-kernel", ECHO, "-mon", "nope,mode=control"], "-mon", "nope", "-chardev")
+    check_refused(BASE + ["-kernel", ECHO, "-qmp", "unix:/nonexistent/x,server=on"], "-qmp", "/nonexistent/x")
+    check_refused(BASE + ["-kernel", ECHO, "-mon", "x,mode=tree"], "mode=tree")
+    check_refused(BASE + ["-kernel", ECHO, "-chardev", "null,id=c", "-mon", "c,mode=control", "-mon", "c,mode=control"],
+                  "'c' is in use")
+
+
+suite.main()
