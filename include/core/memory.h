@@ -161,6 +161,7 @@ struct AddressSpace {
     const char *name;
     MemoryRegion *root;
     FlatView *view; /* RCU */
+    uint64_t generation; /* atomic: counts the views; see address_space_generation */
     GPtrArray *listeners;
     /* Set by an accelerator that must hear of writes to RAM it did not make itself (dbt: code in
      * that RAM changed). Called on the writing thread after the bytes are in place; lock-free. */
@@ -173,6 +174,12 @@ void address_space_release(AddressSpace *as);
 /* Reports the present view as adds before it returns. */
 void address_space_add_listener(AddressSpace *as, MemoryListener *listener);
 void address_space_remove_listener(AddressSpace *as, MemoryListener *listener);
+
+/* Changes whenever the map may have: what dma_map said while it was the same still holds. Any thread. */
+static inline uint64_t address_space_generation(const AddressSpace *as)
+{
+    return __atomic_load_n(&as->generation, __ATOMIC_ACQUIRE);
+}
 
 /* The access of a CPU: RAM, ROM and device regions, split as the regions demand. */
 MemTxResult address_space_read(AddressSpace *as, uint64_t addr, void *buf, uint64_t len);

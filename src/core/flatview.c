@@ -232,6 +232,7 @@ void address_space_update(AddressSpace *as)
 
     g_assert(machine_lock_held());
     rcu_assign_pointer(as->view, view);
+    __atomic_add_fetch(&as->generation, 1, __ATOMIC_RELEASE);
     for (guint i = 0; i < as->listeners->len; i++)
         tell_difference(g_ptr_array_index(as->listeners, i), old, view);
     flat_view_free_rcu(old);
