@@ -10,6 +10,8 @@
  *                 host's own string instruction, which has the same overlap rules and flags
  *     an element  everywhere else: page ends, MMIO, watched code, downwards, segment ends
  *
+ * OUTS has spans too: its elements are copied first and go to the port one by one.
+ *
  * A run without a poll is bounded by BUDGET bytes.
  */
 #include "accel/dbt/op-util.h"
@@ -182,6 +184,24 @@ static uint64_t span_at(DbtVcpu *v, const DbtInsn *insn, SegIndex seg, unsigned 
     return *host ? MIN(bytes, len) / insn->op_size : 0;
 }
 
+/* The elements are copied while we are inside guest code, where the page stays what it is. */
+static uint64_t outs_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
+{
+    uint16_t port = (uint16_t)v->state->gpr[GPR_RDX];
+    uint8_t elements[IO_BUDGET * 4];
+    void *src;
+
+    if (!dbt_io_check(v, port, insn->op_size))
+        return 0; /* the element path faults */
+    uint64_t n = span_at(v, insn, insn->seg, GPR_RSI, MMU_READ, MIN(count, IO_BUDGET), &src);
+    if (!n)
+        return 0;
+    memcpy(elements, src, n * insn->op_size);
+    n = dbt_io_write_run(v, port, insn->op_size, elements, (unsigned)n);
+    index_add(v, insn, GPR_RSI, n * insn->op_size);
+    return n;
+}
+
 /* The host's instruction at the element size. */
 #define STRING_ASM(prefix, name, ...)                                                              \
     switch (insn->op_size) {                                                                       \
@@ -316,7 +336,7 @@ static const StringOp lods = {.element = lods_element};
 static const StringOp cmps = {.element = cmps_element, .span = cmps_span, .compares = true};
 static const StringOp scas = {.element = scas_element, .span = scas_span, .compares = true};
 static const StringOp ins = {.element = ins_element, .io = true};
-static const StringOp outs = {.element = outs_element, .io = true};
+static const StringOp outs = {.element = outs_element, .span = outs_span, .io = true};
 
 enum { STR_MOVS, STR_STOS, STR_LODS, STR_CMPS, STR_SCAS, STR_INS, STR_OUTS };
 

@@ -79,6 +79,9 @@ DbtStep dbt_op_mov_from_dr(DbtVcpu *v, const DbtInsn *insn);
 bool dbt_io_check(DbtVcpu *v, uint16_t port, unsigned size);
 uint32_t dbt_io_read(DbtVcpu *v, uint16_t port, unsigned size);
 void dbt_io_write(DbtVcpu *v, uint16_t port, unsigned size, uint32_t value);
+/* Elements of size bytes, one after the other, to the same port, as REP OUTS writes them; stops behind
+ * one after which the loop is wanted. Returns how many were written: 1..count. */
+unsigned dbt_io_write_run(DbtVcpu *v, uint16_t port, unsigned size, const uint8_t *elements, unsigned count);
 
 /* op-stack.c, for gates and far transfers as well: one stack access of size 2, 4 or 8 relative to
  * SS:rSP, which they do not change. false: v->fault is set (#SS or #PF). */

@@ -7,8 +7,11 @@
  *
  * Locking: own vCPU thread; the access is made outside guest code.
  */
+#include <string.h>
+
 #include "accel/dbt/mmu-priv.h"
 #include "accel/dbt/op-util.h"
+#include "core/lock.h"
 
 #define TSS32_IO_MAP 102
 
@@ -73,15 +76,37 @@ uint32_t dbt_io_read(DbtVcpu *v, uint16_t port, unsigned size)
     return result;
 }
 
-void dbt_io_write(DbtVcpu *v, uint16_t port, unsigned size, uint32_t value)
+static void store_pieces(AddressSpace *as, uint16_t port, unsigned size, uint32_t value)
 {
-    AddressSpace *as = &v->cpu->machine->io;
-
-    dbt_guest_leave(v);
     for (unsigned done = 0, n; done < size; done += n) {
         n = piece((uint16_t)(port + done), size - done);
         address_space_store(as, (uint16_t)(port + done), n, value >> 8 * done & size_mask(n));
     }
+}
+
+void dbt_io_write(DbtVcpu *v, uint16_t port, unsigned size, uint32_t value)
+{
+    dbt_guest_leave(v);
+    store_pieces(&v->cpu->machine->io, port, size, value);
     dbt_guest_enter(v);
     dbt_debug_io(v, port, size);
+}
+
+unsigned dbt_io_write_run(DbtVcpu *v, uint16_t port, unsigned size, const uint8_t *elements, unsigned count)
+{
+    AddressSpace *as = &v->cpu->machine->io;
+    unsigned done = 0;
+
+    dbt_guest_leave(v);
+    machine_lock(); /* once for all of them: most ports' handlers want it */
+    do {
+        uint32_t value = 0;
+        memcpy(&value, elements + done * size, size);
+        store_pieces(as, port, size, value);
+        dbt_debug_io(v, port, size);
+        done++;
+    } while (done < count && v->limit);
+    machine_unlock();
+    dbt_guest_enter(v);
+    return done;
 }

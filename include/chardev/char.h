@@ -51,7 +51,7 @@ typedef struct CharBackend {
 /* Binds the front end to a chardev; error if it is taken and is not a mux. */
 bool char_attach(CharBackend *be, Chardev *chr, GError **errp);
 void char_detach(CharBackend *be);
-/* Handlers NULL: deaf. */
+/* Handlers NULL: deaf. Hears OPENED at once if somebody is at the other end already. */
 void char_set_handlers(CharBackend *be, const CharHandlers *handlers, void *opaque);
 /* Returns the bytes taken, 0..len; all of them when not connected. Never blocks. */
 size_t char_write(CharBackend *be, const uint8_t *buf, size_t len);
@@ -78,6 +78,9 @@ bool chardev_is_ringbuf(const Chardev *chr);
 size_t chardev_ringbuf_read(Chardev *chr, uint8_t *buf, size_t len);
 /* What Ctrl-a x on a mux does: asks for the end of the VM. */
 void chardev_set_quit_hook(void (*fn)(void *opaque), void *opaque);
+/* What Ctrl-a s does: writes temporary overlays of disks to their images. fn returns one line for the
+ * user, whether it worked or not. */
+void chardev_set_commit_hook(char *(*fn)(void *opaque), void *opaque);
 /* Flushes what can be flushed, restores the terminal, closes everything. At exit. */
 void chardev_cleanup(void);
 

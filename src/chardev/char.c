@@ -23,6 +23,11 @@ static struct {
     void *opaque;
 } quit_hook;
 
+static struct {
+    char *(*fn)(void *opaque);
+    void *opaque;
+} commit_hook;
+
 Chardev *chardev_find(const char *id)
 {
     for (guint i = 0; chardevs && i < chardevs->len; i++) {
@@ -88,6 +93,22 @@ void chardev_request_quit(void)
         quit_hook.fn(quit_hook.opaque);
 }
 
+void chardev_set_commit_hook(char *(*fn)(void *opaque), void *opaque)
+{
+    commit_hook.fn = fn;
+    commit_hook.opaque = opaque;
+}
+
+char *chardev_request_commit(void)
+{
+    return commit_hook.fn ? commit_hook.fn(commit_hook.opaque) : g_strdup("no image to commit");
+}
+
+bool chardev_is_open(const Chardev *chr)
+{
+    return !chr->ops->is_open || chr->ops->is_open(chr);
+}
+
 bool char_attach(CharBackend *be, Chardev *chr, GError **errp)
 {
     if (chr->ops->attach) {
@@ -122,7 +143,8 @@ void char_set_handlers(CharBackend *be, const CharHandlers *handlers, void *opaq
     be->opaque = opaque;
     if (!be->chr || !handlers)
         return;
-    front_event(be, CHAR_EVENT_OPENED);
+    if (chardev_is_open(be->chr))
+        front_event(be, CHAR_EVENT_OPENED);
     char_accept_input(be);
 }
 

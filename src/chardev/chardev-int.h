@@ -21,6 +21,8 @@ typedef struct ChardevOps {
     size_t instance_size; /* begins with Chardev */
     /* Takes 0..len bytes without blocking; if fewer than len, chardev_writable follows. */
     size_t (*write)(Chardev *chr, const uint8_t *buf, size_t len);
+    /* Whether somebody is at the other end. NULL: always. */
+    bool (*is_open)(const Chardev *chr);
     /* be may be able to read again. NULL: never has input. */
     void (*accept_input)(Chardev *chr, CharBackend *be);
     /* Only backends that share themselves among front ends have these. */
@@ -74,7 +76,10 @@ Chardev *chardev_new_mux(const char *id, Chardev *base, GError **errp);
 /* Values of -chardev's properties (backends.c). */
 bool chardev_option_bool(KvNode *kv, const char *key, bool def, bool *out, GError **errp);
 const char *chardev_option_required(KvNode *kv, const char *key, GError **errp);
-/* What Ctrl-a x calls. */
+/* What Ctrl-a x and Ctrl-a s call; chardev_request_commit's text is the caller's. */
 void chardev_request_quit(void);
+char *chardev_request_commit(void);
+/* Whether somebody is at the other end of it. */
+bool chardev_is_open(const Chardev *chr);
 
 #endif

@@ -27,6 +27,7 @@ typedef struct FdChardev {
     Chardev chr;
     int in_fd, out_fd; /* -1: none, or ended */
     guint in_watch, out_watch; /* 0: not watched */
+    bool input_ended;
     void (*on_release)(void);
 } FdChardev;
 
@@ -54,6 +55,7 @@ static bool input_ready(int in_fd, GIOCondition events, void *opaque)
         return true;
     if (n <= 0) {
         close_input(fd);
+        fd->input_ended = true;
         front_event(fd->chr.be, CHAR_EVENT_CLOSED);
         return false;
     }
@@ -105,6 +107,12 @@ static size_t fd_write(Chardev *chr, const uint8_t *buf, size_t len)
     return fd->out_fd >= 0 ? done : len;
 }
 
+/* After the end of its input it is closed, as the front end was told; output may go on. */
+static bool fd_is_open(const Chardev *chr)
+{
+    return !((const FdChardev *)chr)->input_ended;
+}
+
 static void fd_release(Chardev *chr)
 {
     FdChardev *fd = (FdChardev *)chr;
@@ -123,6 +131,7 @@ static void fd_release(Chardev *chr)
 static const ChardevOps fd_ops = {
     .kind = "fd",
     .instance_size = sizeof(FdChardev),
+    .is_open = fd_is_open,
     .write = fd_write,
     .accept_input = fd_accept_input,
     .release = fd_release,

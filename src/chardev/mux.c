@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/loop.h"
 #include "src/chardev/chardev-int.h"
 
 #define MAX_FRONTS 4
@@ -30,11 +31,20 @@ typedef struct MuxChardev {
     unsigned count;
     unsigned focus;
     bool escaped;      /* the last key was Ctrl-a */
+
+    /* Ctrl-a t: lines of output begin with the time since then. */
+    bool stamping;
+    bool at_line_start;
+    int64_t stamp_origin_ns;
+    char stamp[32];    /* being written; a backend that is full takes a part */
+    size_t stamp_len, stamp_done;
 } MuxChardev;
 
 static const char help_text[] = "\r\n"
                                 "C-a h    print this help\r\n"
                                 "C-a x    end the VM\r\n"
+                                "C-a s    save: write temporary overlays of disks to their images\r\n"
+                                "C-a t    begin lines with the time, or no longer\r\n"
                                 "C-a b    send a break (Linux: magic SysRq)\r\n"
                                 "C-a c    switch to the next user of this terminal\r\n"
                                 "C-a C-a  send C-a\r\n";
@@ -44,17 +54,28 @@ static MuxFront *focused(MuxChardev *mux)
     return mux->count ? &mux->fronts[mux->focus] : NULL;
 }
 
-/* Hands the front end what waits for it and it takes. */
-static void drain(MuxFront *front)
+static MuxFront *find_front(MuxChardev *mux, const CharBackend *be)
 {
+    for (unsigned i = 0; i < mux->count; i++) {
+        if (mux->fronts[i].be == be)
+            return &mux->fronts[i];
+    }
+    return NULL;
+}
+
+/* Hands the front end what waits for it and it takes. It may detach itself when it reads (a monitor's
+ * command that unplugs it). */
+static void drain(MuxChardev *mux, CharBackend *be)
+{
+    MuxFront *front;
     size_t n;
 
-    while (front->queue->len && (n = front_can_read(front->be)) != 0) {
+    while ((front = find_front(mux, be)) && front->queue->len && (n = front_can_read(be)) != 0) {
         uint8_t chunk[256];
         n = MIN(MIN(n, front->queue->len), sizeof(chunk));
         memcpy(chunk, front->queue->data, n);
         g_byte_array_remove_range(front->queue, 0, (guint)n);
-        front_read(front->be, chunk, n);
+        front_read(be, chunk, n);
     }
 }
 
@@ -67,6 +88,22 @@ static void say(MuxChardev *mux, const char *text)
 static void queue_key(MuxChardev *mux, uint8_t key)
 {
     g_byte_array_append(focused(mux)->queue, &key, 1);
+}
+
+/* The line that is being written stays as it is. */
+static void toggle_stamps(MuxChardev *mux)
+{
+    mux->stamping = !mux->stamping;
+    mux->at_line_start = false;
+    mux->stamp_origin_ns = clock_get_ns(VMCLOCK_MONO);
+}
+
+static void commit_images(MuxChardev *mux)
+{
+    g_autofree char *result = chardev_request_commit();
+    g_autofree char *line = g_strconcat("vmm: ", result, "\r\n", NULL);
+
+    say(mux, line);
 }
 
 static void escape_command(MuxChardev *mux, uint8_t key)
@@ -82,6 +119,12 @@ static void escape_command(MuxChardev *mux, uint8_t key)
     case 'x':
         say(mux, "vmm: terminated\r\n");
         chardev_request_quit();
+        break;
+    case 's':
+        commit_images(mux);
+        break;
+    case 't':
+        toggle_stamps(mux);
         break;
     case 'b':
         front_event(focused(mux)->be, CHAR_EVENT_BREAK);
@@ -106,31 +149,39 @@ static void inner_read(void *opaque, const uint8_t *buf, size_t len)
 {
     MuxChardev *mux = opaque;
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && mux->count; i++) { /* a break may make a user leave */
         if (mux->escaped)
             escape_command(mux, buf[i]);
         else if (buf[i] != ESCAPE_KEY)
             queue_key(mux, buf[i]);
         mux->escaped = !mux->escaped && buf[i] == ESCAPE_KEY;
     }
-    for (unsigned i = 0; i < mux->count; i++) /* the focus may have moved meanwhile */
-        drain(&mux->fronts[i]);
+    /* All: the focus may have moved meanwhile. Backwards: one that detaches itself moves only others
+     * that had their turn. */
+    for (unsigned i = mux->count; i-- > 0;) {
+        if (i < mux->count)
+            drain(mux, mux->fronts[i].be);
+    }
 }
 
 static void inner_writable(void *opaque)
 {
     MuxChardev *mux = opaque;
 
-    for (unsigned i = 0; i < mux->count; i++)
-        front_writable(mux->fronts[i].be);
+    for (unsigned i = mux->count; i-- > 0;) {
+        if (i < mux->count)
+            front_writable(mux->fronts[i].be);
+    }
 }
 
 static void inner_event(void *opaque, CharEvent event)
 {
     MuxChardev *mux = opaque;
 
-    for (unsigned i = 0; i < mux->count; i++)
-        front_event(mux->fronts[i].be, event);
+    for (unsigned i = mux->count; i-- > 0;) {
+        if (i < mux->count)
+            front_event(mux->fronts[i].be, event);
+    }
 }
 
 static const CharHandlers inner_handlers = {
@@ -140,19 +191,66 @@ static const CharHandlers inner_handlers = {
     .event = inner_event,
 };
 
+static void begin_stamp(MuxChardev *mux)
+{
+    unsigned ms = (unsigned)((clock_get_ns(VMCLOCK_MONO) - mux->stamp_origin_ns) / (NS_PER_SEC / 1000));
+    unsigned s = ms / 1000;
+
+    mux->stamp_done = 0;
+    mux->stamp_len = (size_t)g_snprintf(mux->stamp, sizeof(mux->stamp), "[%02u:%02u:%02u.%03u] ", s / 3600,
+                                        s / 60 % 60, s % 60, ms % 1000);
+}
+
+/* What is left of a stamp goes out first, whoever writes next; false if the backend is full. */
+static bool finish_stamp(MuxChardev *mux)
+{
+    mux->stamp_done += char_write(&mux->inner, (const uint8_t *)mux->stamp + mux->stamp_done,
+                                  mux->stamp_len - mux->stamp_done);
+    return mux->stamp_done == mux->stamp_len;
+}
+
+/* Up to the end of a line, with its stamp before it. */
+static size_t write_line(MuxChardev *mux, const uint8_t *buf, size_t len)
+{
+    const uint8_t *newline = memchr(buf, '\n', len);
+    size_t part = newline ? (size_t)(newline - buf) + 1 : len;
+
+    if (mux->stamping && mux->at_line_start)
+        begin_stamp(mux);
+    mux->at_line_start = false;
+    if (mux->stamp_done < mux->stamp_len && !finish_stamp(mux))
+        return 0;
+    size_t taken = char_write(&mux->inner, buf, part);
+    mux->at_line_start = newline && taken == part;
+    return taken;
+}
+
 static size_t mux_write(Chardev *chr, const uint8_t *buf, size_t len)
 {
-    return char_write(&((MuxChardev *)chr)->inner, buf, len);
+    MuxChardev *mux = (MuxChardev *)chr;
+    size_t done = 0, taken;
+
+    if (!mux->stamping && mux->stamp_done == mux->stamp_len)
+        return char_write(&mux->inner, buf, len);
+    do {
+        taken = write_line(mux, buf + done, len - done);
+        done += taken;
+    } while (taken && done < len);
+    return done;
+}
+
+static bool mux_is_open(const Chardev *chr)
+{
+    const MuxChardev *mux = (const MuxChardev *)chr;
+
+    return mux->inner.chr && chardev_is_open(mux->inner.chr);
 }
 
 static void mux_accept_input(Chardev *chr, CharBackend *be)
 {
     MuxChardev *mux = (MuxChardev *)chr;
 
-    for (unsigned i = 0; i < mux->count; i++) {
-        if (mux->fronts[i].be == be)
-            drain(&mux->fronts[i]);
-    }
+    drain(mux, be);
     char_accept_input(&mux->inner);
 }
 
@@ -203,6 +301,7 @@ static void mux_release(Chardev *chr)
 static const ChardevOps mux_ops = {
     .kind = "mux",
     .instance_size = sizeof(MuxChardev),
+    .is_open = mux_is_open,
     .write = mux_write,
     .accept_input = mux_accept_input,
     .attach = mux_attach,

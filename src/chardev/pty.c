@@ -75,6 +75,7 @@ static void pty_release(Chardev *chr)
 static const ChardevOps pty_ops = {
     .kind = "pty",
     .instance_size = sizeof(PtyChardev),
+    .is_open = stream_is_open,
     .write = pty_write,
     .accept_input = stream_accept_input,
     .release = pty_release,

@@ -185,6 +185,7 @@ static void socket_release(Chardev *chr)
 static const ChardevOps socket_ops = {
     .kind = "socket",
     .instance_size = sizeof(SocketChardev),
+    .is_open = stream_is_open,
     .write = stream_write,
     .accept_input = stream_accept_input,
     .release = socket_release,

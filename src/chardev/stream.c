@@ -17,6 +17,7 @@
 
 #define READ_CHUNK 4096
 #define SEND_CHUNK 4096            /* before encoding, which at most doubles it */
+#define COLLECT_MAX (STREAM_QUEUE_SIZE / 2)
 #define LEFTOVERS_MAX (256u << 10) /* more than a socket's buffer holds by default */
 #define FLUSH_PATIENCE_MS 1000     /* at exit: how long a peer may take nothing */
 
@@ -147,6 +148,30 @@ static void flush(CharStream *s)
         s->out_watch = event_loop_watch(event_loop_main(), s->fd, G_IO_OUT | G_IO_HUP | G_IO_ERR, output_ready, s);
 }
 
+static void flush_collected(void *opaque)
+{
+    CharStream *s = opaque;
+
+    s->flushed_ns = clock_get_ns(VMCLOCK_MONO);
+    flush(s);
+}
+
+/* A pause ends, or enough has come together: at once; else a little later. */
+static void flush_soon(CharStream *s)
+{
+    int64_t now;
+
+    if (s->fd < 0 || s->out_watch || (timer_pending(&s->flush_timer) && s->len < COLLECT_MAX))
+        return;
+    now = clock_get_ns(VMCLOCK_MONO);
+    if (s->len < COLLECT_MAX && now - s->flushed_ns < STREAM_FLUSH_INTERVAL_NS) {
+        timer_mod(&s->flush_timer, s->flushed_ns + STREAM_FLUSH_INTERVAL_NS);
+        return;
+    }
+    s->flushed_ns = now;
+    flush(s);
+}
+
 static bool output_ready(int fd, GIOCondition events, void *opaque)
 {
     CharStream *s = opaque;
@@ -163,6 +188,11 @@ static bool output_ready(int fd, GIOCondition events, void *opaque)
     return stuck;
 }
 
+bool stream_is_open(const Chardev *chr)
+{
+    return ((const CharStream *)chr)->fd >= 0;
+}
+
 size_t stream_write(Chardev *chr, const uint8_t *buf, size_t len)
 {
     CharStream *s = (CharStream *)chr;
@@ -171,7 +201,7 @@ size_t stream_write(Chardev *chr, const uint8_t *buf, size_t len)
     if (!s->expecting)
         return len;
     push(s, buf, taken);
-    flush(s);
+    flush_soon(s);
     if (taken == len)
         return len;
     if (s->dropping) {
@@ -331,10 +361,14 @@ static void unwatch(CharStream *s)
 void stream_disconnect(CharStream *s)
 {
     int fd = s->fd;
+    bool stuck;
 
     if (fd < 0)
         return;
+    if (timer_pending(&s->flush_timer)) /* collected for this peer, who may still read */
+        send_all(s, &stuck);
     unwatch(s);
+    timer_del(&s->flush_timer);
     s->fd = -1;
     s->cut = false; /* the next peer gets the whole byte */
     s->control_len = 0;
@@ -368,6 +402,7 @@ void stream_init(CharStream *s, const StreamOps *ops)
     s->queue = g_malloc(STREAM_QUEUE_SIZE);
     s->leftovers = g_byte_array_new();
     timer_init(&s->hold_timer, event_loop_main(), VMCLOCK_MONO, hold_ended, s);
+    timer_init(&s->flush_timer, event_loop_main(), VMCLOCK_MONO, flush_collected, s);
 }
 
 void stream_release(CharStream *s)
@@ -381,6 +416,7 @@ void stream_release(CharStream *s)
             break;
     }
     timer_release(&s->hold_timer);
+    timer_release(&s->flush_timer);
     g_byte_array_unref(s->leftovers);
     g_free(s->queue);
 }

@@ -16,6 +16,9 @@
  *   yes        the queue is full, for less than hold seconds    the guest is held back
  *   yes        ... for longer                                  dropped, until a peer is there
  *
+ * A device that writes byte by byte costs a system call for each run of STREAM_FLUSH_INTERVAL_NS only: the
+ * first byte after a pause goes out at once, what follows is collected.
+ *
  * So a peer that returns in time continues the stream exactly, and one that does not return never
  * stops the guest for longer than hold. What the host's kernel took for a peer belongs to that peer.
  *
@@ -30,6 +33,7 @@
 
 #define STREAM_QUEUE_SIZE 65536
 #define STREAM_HOLD_DEFAULT 10
+#define STREAM_FLUSH_INTERVAL_NS 200000
 
 typedef struct CharStream CharStream;
 
@@ -54,6 +58,8 @@ struct CharStream {
     unsigned hold;         /* seconds */
     LogLimit warnings;     /* peers can cause them */
     Timer hold_timer;
+    Timer flush_timer;
+    int64_t flushed_ns;    /* when the device's bytes last went out at once */
     GByteArray *leftovers; /* input of a peer that left */
     uint8_t *queue;        /* a ring */
     size_t head, len;
@@ -74,6 +80,7 @@ void stream_stop_expecting(CharStream *stream);
 void stream_send_control(CharStream *stream, const uint8_t *buf, size_t len);
 
 /* For ChardevOps. */
+bool stream_is_open(const Chardev *chr);
 size_t stream_write(Chardev *chr, const uint8_t *buf, size_t len);
 void stream_accept_input(Chardev *chr, CharBackend *be);
 

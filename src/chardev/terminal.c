@@ -21,6 +21,7 @@
 
 static struct {
     volatile sig_atomic_t raw; /* modes are the raw ones, or were when we were stopped */
+    volatile sig_atomic_t stopping; /* SIGTSTP has its default meaning for a moment */
     int fd;
     struct termios cooked_modes, raw_modes;
 } terminal;
@@ -83,21 +84,29 @@ static void on_fatal_signal(int sig)
     raise_default(sig);
 }
 
-/* Both signals may arrive together or SIGCONT alone (after SIGSTOP). */
+/*
+ * The modes are raw again only when this handler is installed again: a second SIGTSTP that comes
+ * while the first is served finds the terminal cooked, or us ready for it.
+ */
 static void on_stop_signal(int sig)
 {
     int saved_errno = errno;
 
+    terminal.stopping = 1;
     if (terminal.raw)
         set_modes(&terminal.cooked_modes);
     raise_default(sig);
     install(sig, on_stop_signal);
+    terminal.stopping = 0;
+    if (terminal.raw)
+        set_modes(&terminal.raw_modes);
     errno = saved_errno;
 }
 
+/* Alone after SIGSTOP; else on_stop_signal does the rest. */
 static void on_continue(int sig)
 {
-    if (terminal.raw)
+    if (terminal.raw && !terminal.stopping)
         set_modes(&terminal.raw_modes);
 }
 

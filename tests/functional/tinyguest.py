@@ -32,9 +32,16 @@ HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt; jmp to the hlt
 TRIPLE_FAULT = b"\x0f\x01\x1d" + struct.pack("<I", LOAD_ADDRESS + 0x10) + b"\x0f\x0b"  # lidt [zeros]; ud2
 SPIN = b"\xeb\xfe"
 
-# Prints what is received on COM1:
-#   wait: mov dx, 3fdh; in al, dx; test al, 1; jz wait; mov dx, 3f8h; in al, dx; out dx, al; jmp wait
-ECHO = b"\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7\x66\xba\xf8\x03\xec\xee\xeb\xef"
+
+def echo(*ports):
+    """Sends what it receives on each of these serial ports back to it, for ever. For each:
+      mov dx, lsr; in al, dx; test al, 1; jz next; mov dx, rbr; in al, dx; out dx, al"""
+    code = b"".join(b"\x66\xba" + struct.pack("<H", port + 5) + b"\xec\xa8\x01\x74\x06" +
+                    b"\x66\xba" + struct.pack("<H", port) + b"\xec\xee" for port in ports)
+    return code + b"\xeb" + struct.pack("b", -len(code) - 2)
+
+
+ECHO = echo(COM1)
 
 
 def write(path, code):

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -83,6 +84,20 @@ void loop_settle(void)
 {
     while (g_main_context_iteration(event_loop_context(event_loop_main()), FALSE))
         continue;
+}
+
+void loop_receive(int fd, void *buf, size_t len)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+
+    for (size_t done = 0; done < len;) {
+        loop_settle();
+        if (poll(&pfd, 1, 1) == 0)
+            continue;
+        ssize_t n = read(fd, (char *)buf + done, len - done);
+        assert_true(n > 0);
+        done += (size_t)n;
+    }
 }
 
 Chardev *chardev_from(const char *options)

@@ -33,6 +33,9 @@ void loop_settle(void);
             loop_turn();      \
     } while (0)
 
+/* What a peer at fd gets next, len bytes, while the main loop turns. */
+void loop_receive(int fd, void *buf, size_t len);
+
 /* From -chardev syntax; the test fails if it is refused. */
 Chardev *chardev_from(const char *options);
 /* The options are refused, in one line that mentions this. */

@@ -419,6 +419,100 @@ static void ctrl_a_x_quits_even_if_the_guest_takes_nothing(void **state)
     mux_teardown(&f);
 }
 
+static char *pretend_to_commit(void *opaque)
+{
+    return g_strdup_printf("%d images committed", ++*(int *)opaque);
+}
+
+/* What the terminal shows since the last look. */
+static void assert_shows(MuxFixture *f, const char *pattern)
+{
+    char buf[1024] = {0};
+
+    settle();
+    assert_true(read(f->out, buf, sizeof(buf) - 1) >= 0);
+    if (!g_regex_match_simple(pattern, buf, 0, 0))
+        fail_msg("'%s' does not match '%s'", buf, pattern);
+}
+
+static void guest_prints(MuxFixture *f, const char *text)
+{
+    assert_int_equal(char_write(&f->guest.be, (const uint8_t *)text, strlen(text)), strlen(text));
+}
+
+static void ctrl_a_s_commits_images_if_there_are_any(void **state)
+{
+    int commits = 0;
+    MuxFixture f;
+
+    mux_setup(&f, 100);
+    write_text(f.in, "\001s");
+    assert_shows(&f, "^vmm: no image to commit\r\n$");
+    chardev_set_commit_hook(pretend_to_commit, &commits);
+    write_text(f.in, "\001s");
+    assert_shows(&f, "^vmm: 1 images committed\r\n$");
+    chardev_set_commit_hook(NULL, NULL);
+    mux_teardown(&f);
+}
+
+#define STAMP "\\[\\d\\d:\\d\\d:\\d\\d\\.\\d\\d\\d\\] "
+
+static void ctrl_a_t_begins_lines_with_the_time(void **state)
+{
+    MuxFixture f;
+
+    mux_setup(&f, 100);
+    guest_prints(&f, "login: ");
+    write_text(f.in, "\001t");
+    settle();
+    guest_prints(&f, "me\none\ntwo");
+    guest_prints(&f, " and\n");
+    assert_shows(&f, "^login: me\n" STAMP "one\n" STAMP "two and\n$");
+    guest_prints(&f, "\n");
+    assert_shows(&f, "^" STAMP "\n$");
+    write_text(f.in, "\001t");
+    settle();
+    guest_prints(&f, "three\nfour\n");
+    assert_shows(&f, "^three\nfour\n$");
+    mux_teardown(&f);
+}
+
+/* A terminal that is full takes a stamp and its line in pieces. */
+static void stamped_output_survives_a_slow_terminal(void **state)
+{
+    g_autoptr(GString) shown = g_string_new(NULL);
+    const char *line = "0123456789abcdefghijklmnopqrstuvwxyz\n";
+    size_t lines = 20000, done = 0, total = lines * strlen(line);
+    MuxFixture f;
+
+    mux_setup(&f, 100);
+    write_text(f.in, "\001t");
+    settle();
+    guest_prints(&f, "\n");
+    while (done < total) {
+        const char *rest = line + done % strlen(line);
+        char buf[509];
+        size_t n = char_write(&f.guest.be, (const uint8_t *)rest, strlen(rest));
+        done += n;
+        if (n == strlen(rest))
+            continue;
+        ssize_t got = read(f.out, buf, sizeof(buf));
+        g_string_append_len(shown, buf, MAX(got, 0));
+        settle();
+    }
+    for (char buf[4096];;) {
+        ssize_t got = read(f.out, buf, sizeof(buf));
+        if (got <= 0)
+            break;
+        g_string_append_len(shown, buf, got);
+    }
+    g_auto(GStrv) rows = g_strsplit(shown->str, "\n", -1);
+    assert_int_equal(g_strv_length(rows), lines + 2);
+    for (size_t i = 1; i <= lines; i++)
+        assert_true(g_regex_match_simple("^" STAMP "0123456789abcdefghijklmnopqrstuvwxyz$", rows[i], 0, 0));
+    mux_teardown(&f);
+}
+
 static void mux_keeps_what_the_guest_has_not_taken(void **state)
 {
     g_autoptr(GByteArray) sent = g_byte_array_new();
@@ -527,6 +621,9 @@ int main(void)
         CASE(ctrl_a_twice_sends_one),
         CASE(ctrl_a_b_is_a_break_and_ctrl_a_h_helps),
         CASE(ctrl_a_x_quits_even_if_the_guest_takes_nothing),
+        CASE(ctrl_a_s_commits_images_if_there_are_any),
+        CASE(ctrl_a_t_begins_lines_with_the_time),
+        CASE(stamped_output_survives_a_slow_terminal),
         CASE(mux_keeps_what_the_guest_has_not_taken),
         CASE(stdio_leaves_the_flags_of_shared_descriptors_alone),
         CASE(stdio_on_a_socket_puts_its_flags_back),

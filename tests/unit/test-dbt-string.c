@@ -246,6 +246,22 @@ static void outs_writes_every_element(void **state)
     assert_int_equal(s->gpr[GPR_RCX], 0);
 }
 
+static void outs_writes_what_comes_before_a_missing_page_once(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s;
+
+    fill(rig, 0x30000, PAGE, 1);
+    RIG_LOAD(rig, rep_outsb);
+    *pte(rig, 0x31000) &= ~1ull;
+    s = prepare(rig, 0x30fd8, 0, 100);
+    rig->port_accesses = 0;
+    assert_int_equal(rig_run(rig, 0), EXC_PF);
+    assert_int_equal(rig->port_accesses, 40);
+    assert_int_equal(s->gpr[GPR_RSI], 0x31000);
+    assert_int_equal(s->gpr[GPR_RCX], 60);
+}
+
 GUEST(traced_rep, "pushf\n orl $0x100, (%rsp)\n popf\n rep stosb\n nop");
 
 static void a_trap_flag_traps_after_each_element(void **state)
@@ -274,6 +290,7 @@ int main(void)
         RIG_CASE(scas_finds_and_cmps_compares),
         RIG_CASE(ins_reads_no_port_for_a_page_that_is_missing),
         RIG_CASE(outs_writes_every_element),
+        RIG_CASE(outs_writes_what_comes_before_a_missing_page_once),
         RIG_CASE(a_trap_flag_traps_after_each_element),
     };
 

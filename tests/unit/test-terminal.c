@@ -269,15 +269,16 @@ static void stopping_gives_the_terminal_back_and_continuing_takes_it(void **stat
     Session s;
 
     session_start(&s, wait_for_signal);
-    for (int round = 0; round < 2; round++) {
+    /* At once again as soon as the terminal is raw: that is when it must be ready for it. */
+    for (int round = 0; round < 50; round++) {
         kill(s.job, SIGTSTP);
         assert_true(WIFSTOPPED(next_report(&s)));
         assert_cooked(&s);
         kill(s.job, SIGCONT);
         assert_true(WIFCONTINUED(next_report(&s)));
         /* The handler runs when the child is scheduled; modes have no event to wait for. */
-        for (int i = 0; i < 1000 && (modes(&s).c_lflag & ICANON); i++)
-            usleep(1000);
+        for (int i = 0; i < 15000 && (modes(&s).c_lflag & ICANON); i++)
+            usleep(i < 500 ? 10 : 1000);
         assert_raw(&s);
     }
     kill(s.job, SIGTERM);
