@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* open(2) with O_CLOEXEC; the error names the path and what it was for ("kernel image"). -1 on error. */
 int host_open(const char *path, int flags, mode_t mode, const char *purpose, GError **errp);
@@ -19,6 +20,13 @@ bool host_read_full(int fd, void *buf, size_t len);
 bool host_write_full(int fd, const void *buf, size_t len);
 bool host_pread_full(int fd, void *buf, size_t len, off_t offset);
 bool host_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
+/* Vectors of any length. The read returns the bytes transferred, fewer than asked only at the end of the file;
+ * the write is whole; rwf as for pwritev2(2). Both return -errno on failure. */
+ssize_t host_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+int host_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf);
+int host_fdatasync(int fd);
+/* fallocate(2); -errno on failure. */
+int host_fallocate(int fd, int mode, off_t offset, off_t len);
 /* data is NUL-terminated one byte past len, freed with g_free. */
 /* A whole regular file of at most max bytes, for images that are parsed (kernels, firmware). */
 bool host_load_file(const char *path, size_t max, const char *purpose, guint8 **data, size_t *len, GError **errp);

@@ -126,4 +126,14 @@ void event_loop_call(EventLoop *loop, void (*cb)(void *opaque), void *opaque);
 void event_loop_run_calls(EventLoop *loop);
 bool event_loop_has_calls(EventLoop *loop);
 
+/*
+ * What another module keeps for each loop it works on (the block layer's completion queue). Made by
+ * the first use and freed with the loop. Any thread; make runs once for a loop, under no lock of the loop.
+ */
+typedef struct LoopDataType {
+    void *(*make)(EventLoop *loop);
+    void (*free)(void *data);
+} LoopDataType;
+void *event_loop_data(EventLoop *loop, const LoopDataType *type);
+
 #endif

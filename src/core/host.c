@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -102,6 +103,81 @@ bool host_pread_full(int fd, void *buf, size_t len, off_t offset)
 bool host_pwrite_full(int fd, const void *buf, size_t len, off_t offset)
 {
     return transfer_full(pwrite_some, fd, (void *)buf, len, offset);
+}
+
+/* Moves done bytes out of the copy iov[0..*iovcnt). */
+static struct iovec *vector_advance(struct iovec *iov, int *iovcnt, size_t done)
+{
+    while (*iovcnt && done >= iov->iov_len) {
+        done -= iov->iov_len;
+        iov++;
+        (*iovcnt)--;
+    }
+    if (*iovcnt) {
+        iov->iov_base = (char *)iov->iov_base + done;
+        iov->iov_len -= done;
+    }
+    return iov;
+}
+
+typedef ssize_t (*VectorFn)(int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf);
+
+/* The bytes transferred until the end, the first error (then -errno), or a transfer of nothing. */
+static ssize_t transfer_vector(VectorFn transfer, int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf)
+{
+    g_autofree struct iovec *copy = g_memdup2(iov, (size_t)iovcnt * sizeof(*iov));
+    struct iovec *left = copy;
+    ssize_t done = 0;
+
+    for (left = vector_advance(left, &iovcnt, 0); iovcnt;) {
+        ssize_t n = fault_injected() ? -1 : transfer(fd, left, MIN(iovcnt, IOV_MAX), offset + done, rwf);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            done += n;
+            left = vector_advance(left, &iovcnt, (size_t)n);
+        }
+    }
+    return done;
+}
+
+ssize_t host_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+    return transfer_vector(preadv2, fd, iov, iovcnt, offset, 0);
+}
+
+int host_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf)
+{
+    ssize_t n = transfer_vector(pwritev2, fd, iov, iovcnt, offset, rwf);
+    size_t len = 0;
+
+    for (int i = 0; i < iovcnt; i++)
+        len += iov[i].iov_len;
+    if (n < 0)
+        return (int)n;
+    return (size_t)n == len ? 0 : -ENOSPC; /* a write of nothing: no file system does it for another reason */
+}
+
+int host_fdatasync(int fd)
+{
+    int rc;
+
+    do {
+        rc = fault_injected() ? -1 : fdatasync(fd);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
+}
+
+int host_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+    int rc;
+
+    do {
+        rc = fault_injected() ? -1 : fallocate(fd, mode, offset, len);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
 }
 
 bool host_load_file(const char *path, size_t max, const char *purpose, guint8 **data, size_t *len, GError **errp)

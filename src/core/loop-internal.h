@@ -43,6 +43,8 @@ struct EventLoop {
     LoopPoller *pollers;
     bool pollers_ready; /* the last wait ended because one has work */
 
+    struct LoopData *data; /* atomic; loop-data.c */
+
     pthread_mutex_t lock; /* a leaf; guards what follows */
     TimerHeap heaps[VMCLOCK_COUNT];
     HostTimer host_timers[HOST_TIMER_COUNT];
@@ -66,6 +68,9 @@ gint event_loop_poll_main(GPollFD *fds, guint count, gint timeout_ms);
 gint event_loop_poll_own(GPollFD *fds, guint count, gint timeout_ms);
 /* Runs the pollers that have work. */
 void event_loop_run_pollers(EventLoop *loop);
+
+/* loop-data.c: when the loop goes away. */
+void event_loop_free_data(EventLoop *loop);
 
 /* clock.c: the host time at which a clock shows deadline_ns: on CLOCK_REALTIME for VMCLOCK_HOST, else
  * on CLOCK_MONOTONIC. DEADLINE_NEVER if the clock stands before it. */

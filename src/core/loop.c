@@ -136,6 +136,7 @@ EventLoop *event_loop_new(void)
 
 void event_loop_free(EventLoop *loop)
 {
+    event_loop_free_data(loop);
     loops_remove(loop);
     g_source_destroy(loop->source);
     g_source_unref(loop->source);

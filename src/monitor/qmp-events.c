@@ -37,6 +37,15 @@ static const QmpMember block_error_data[] = {
     {0},
 };
 
+static const QmpMember corrupted_data[] = {
+    {"device", &qmp_str, false, NULL},
+    {"node-name", &qmp_str, true, NULL},
+    {"msg", &qmp_str, false, "for people"},
+    {"offset", &qmp_int, true, "in the image's file"},
+    {"fatal", &qmp_bool, false, "it is not written any more"},
+    {0},
+};
+
 static const QmpMember tray_data[] = {
     {"device", &qmp_str, false, NULL},
     {"id", &qmp_str, false, NULL},
@@ -52,6 +61,7 @@ const QmpEvent qmp_events[VM_EVENT_COUNT] = {
     [VM_EVENT_RESUME] = {"RESUME", NULL, 0, "the CPUs run"},
     [VM_EVENT_RTC_CHANGE] = {"RTC_CHANGE", rtc_data, 1000, "the guest has set its clock"},
     [VM_EVENT_BLOCK_IO_ERROR] = {"BLOCK_IO_ERROR", block_error_data, 0, "a disk's image could not be read or written"},
+    [VM_EVENT_BLOCK_IMAGE_CORRUPTED] = {"BLOCK_IMAGE_CORRUPTED", corrupted_data, 0, "an image's metadata contradict themselves"},
     [VM_EVENT_DEVICE_TRAY_MOVED] = {"DEVICE_TRAY_MOVED", tray_data, 0, "a drive's tray has opened or closed"},
 };
 

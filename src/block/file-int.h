@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the files of the protocol driver "file".
+ *
+ *   file.c          open, size, zeroes and holes, status
+ *   file-lock.c     image locking between processes
+ *   file-direct.c   O_DIRECT: what is not aligned goes through a bounce buffer
+ */
+#ifndef SRC_BLOCK_FILE_INT_H
+#define SRC_BLOCK_FILE_INT_H
+
+#include "src/block/block-int.h"
+#include "src/block/range-lock.h"
+
+enum { FILE_LOCKING_AUTO, FILE_LOCKING_ON, FILE_LOCKING_OFF };
+
+typedef struct FileNode {
+    BlockNode node;
+    /* Options. */
+    char *path;
+    int aio;
+    int locking;
+
+    int fd;
+    bool is_device;      /* a block device: its size is fixed */
+    uint32_t align;      /* O_DIRECT: of offsets, lengths and memory; else 1 */
+    bool no_zero_range, no_punch_hole; /* atomic: the file system cannot */
+    int flush_error;     /* atomic: of the first fdatasync that failed; later ones would lie */
+    pthread_mutex_t grow_lock; /* changes of node.size */
+    RangeLock writes;    /* align > 1: writes under way, against read-modify-write of their neighbours */
+} FileNode;
+
+/* Locks the image as this node uses it; the error names who is in the way as far as that can be known. */
+bool file_lock_image(FileNode *file, GError **errp);
+
+/* Finds the alignment O_DIRECT wants of this file. */
+void file_probe_alignment(FileNode *file);
+/* Whether a transfer can go to the host as it is. */
+bool file_is_aligned(const FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt);
+/* Transfers of any alignment; as preadv and pwritev of BlockDriver. */
+int file_direct_read(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt);
+int file_direct_write(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt, int rwf);
+
+#endif
