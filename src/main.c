@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -119,6 +118,25 @@ static bool run_loop(Machine *machine, const Options *options, GError **errp)
     return ok;
 }
 
+static void warn_of_unused_globals(const Options *options)
+{
+    for (guint i = 0; i < options->globals->len; i++) {
+        const GlobalProperty *global = g_ptr_array_index(options->globals, i);
+        if (!global->used)
+            log_warn("-global %s.%s=%s is not used: the machine has no such device", global->driver, global->property,
+                     global->value);
+    }
+}
+
+/* How the process is called, and what its messages begin with. */
+static void take_names(const Options *options)
+{
+    log_set_prefix(options->msg_timestamp, options->msg_guest_name ? options->name : NULL);
+    thread_set_naming(!options->unnamed_threads);
+    if (options->process_name)
+        prctl(PR_SET_NAME, options->process_name);
+}
+
 /* Returns the exit status; -1 with *errp if the machine never ran. */
 static int run_machine(Options *options, GError **errp)
 {
@@ -128,8 +146,11 @@ static int run_machine(Options *options, GError **errp)
     if (!machine)
         return -1;
     chardev_set_quit_hook(quit_from_terminal, machine);
-    if (machine_build(machine, errp) && take_signals(machine, errp) && run_loop(machine, options, errp))
-        status = machine->exit_status;
+    if (machine_build(machine, errp)) {
+        warn_of_unused_globals(options);
+        if (take_signals(machine, errp) && run_loop(machine, options, errp))
+            status = machine->exit_status;
+    }
     machine_free(machine);
     return status;
 }
@@ -138,10 +159,9 @@ static int run(Options *options, GError **errp)
 {
     int status = -1;
 
+    take_names(options);
     if (!options_resolve(options, errp) || !open_logs(options, errp))
         return -1;
-    if (options->process_name)
-        prctl(PR_SET_NAME, options->process_name);
     if (options->pidfile && !pidfile_create(options->pidfile, errp))
         return -1;
     status = run_machine(options, errp);
@@ -171,6 +191,6 @@ int main(int argc, char **argv)
     chardev_cleanup();
     options_release(&options);
     if (err)
-        fprintf(stderr, "vmm: %s\n", err->message);
+        log_error("%s", err->message);
     return status < 0 ? EXIT_FAILURE : status;
 }

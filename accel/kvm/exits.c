@@ -70,7 +70,7 @@ static KvmExitResult exit_system_event(KvmVcpu *kv)
         machine_request_reset(machine, SHUTDOWN_CAUSE_GUEST_RESET);
         return KVM_EXIT_LEAVE;
     case KVM_SYSTEM_EVENT_CRASH:
-        machine_request_stop(machine, RUN_STATE_GUEST_PANICKED);
+        machine_guest_panicked(machine);
         return KVM_EXIT_LEAVE;
     default:
         return kvm_report_exit(kv, "unknown system event");

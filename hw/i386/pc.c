@@ -148,6 +148,7 @@ static bool build_fw_cfg(PcMachine *pc, GError **errp)
     fw_cfg_add_u16(pc->fw_cfg, FW_CFG_NB_CPUS, machine->smp.cpus);
     fw_cfg_add_u16(pc->fw_cfg, FW_CFG_MAX_CPUS, machine->smp.cpus);
     fw_cfg_add_u16(pc->fw_cfg, FW_CFG_NOGRAPHIC, 1);
+    fw_cfg_add_bytes(pc->fw_cfg, FW_CFG_UUID, machine->uuid, sizeof(machine->uuid));
 
     struct {
         uint64_t base, size;
@@ -360,6 +361,7 @@ static const Property pc_props[] = {
 const MachineType pc_machine_type = {
     .name = "pc",
     .desc = "PC with ISA devices, APICs and ACPI",
+    .versioned_name = "pc-i440fx-",
     .instance_size = sizeof(PcMachine),
     .props = pc_props,
     .build = pc_build,

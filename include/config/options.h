@@ -36,8 +36,14 @@ typedef struct Options {
     GPtrArray *monitors; /* of MonitorOptions *: -monitor, -qmp, -mon; options_resolve adds those of "mon:" */
     CpuOptions cpu;
     BootOptions boot;
+    GPtrArray *globals;  /* of GlobalProperty *: -global */
     char *name;          /* -name guest= */
     char *process_name;  /* -name process= */
+    bool unnamed_threads; /* -name debug-threads=off */
+    uint8_t uuid[16];    /* -uuid */
+    PanicAction panic_action;
+    WatchdogAction watchdog_action;
+    bool msg_timestamp, msg_guest_name; /* -msg */
     char *debugcon;
     char *mem_path;
     char *pidfile;

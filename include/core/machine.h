@@ -43,9 +43,17 @@ typedef struct RtcOptions {
     char *base, *clock;
 } RtcOptions;
 
+/* -global: the value of a property of every device of a type, unless the device is given another. */
+typedef struct GlobalProperty {
+    char *driver, *property, *value;
+    bool used;
+} GlobalProperty;
+
 typedef struct MachineType {
     const char *name;
     const char *desc;
+    /* "pc-i440fx-": "pc-i440fx-N.M" names this board too, for tools that ask for a version; may be NULL. */
+    const char *versioned_name;
     size_t instance_size;
     const Property *props; /* of the board's struct: -machine NAME,prop=value */
     bool (*build)(Machine *machine, GError **errp); /* devices, vCPUs (vcpu_new), boot image */
@@ -72,6 +80,10 @@ struct Machine {
                                 * after its own and takes them; never NULL */
     GPtrArray *firmware_dirs;  /* -L: of char *, where firmware is looked for first; never NULL */
     bool no_reboot, no_shutdown;
+    PanicAction panic_action;
+    WatchdogAction watchdog_action;
+    uint8_t uuid[16];   /* -uuid, in the order it is written; zero: not given */
+    GPtrArray *globals; /* of GlobalProperty *, in order; main's, may be NULL */
     GPtrArray *objects; /* -object: of Object *, in the order made, which they are freed against */
 
     /* What was built. */

@@ -8,6 +8,7 @@
  *                           |                         |
  *                           +--> SHUTDOWN, GUEST_PANICKED, INTERNAL_ERROR
  *                           +--> IO_ERROR <--start--> RUNNING (the request is tried again)
+ *                           +--> WATCHDOG <--start--> RUNNING
  *                           +--> DEBUG <--start--> RUNNING (a debugger's breakpoint, watchpoint, step)
  *
  * Requests come from any thread and are carried out by the main thread, which pauses the vCPUs
@@ -39,6 +40,7 @@ typedef enum RunState {
     RUN_STATE_INTERNAL_ERROR,
     RUN_STATE_IO_ERROR,
     RUN_STATE_DEBUG,
+    RUN_STATE_WATCHDOG,
 } RunState;
 
 typedef enum ShutdownCause {
@@ -50,7 +52,26 @@ typedef enum ShutdownCause {
     SHUTDOWN_CAUSE_DEBUG_EXIT,     /* isa-debug-exit: exit status is given */
     SHUTDOWN_CAUSE_ERROR,
     SHUTDOWN_CAUSE_HOST_RESET,     /* monitor system_reset */
+    SHUTDOWN_CAUSE_GUEST_PANIC,
 } ShutdownCause;
+
+/* -action panic= and watchdog=, in the order of their names there. */
+typedef enum PanicAction {
+    PANIC_ACTION_SHUTDOWN,
+    PANIC_ACTION_PAUSE,
+    PANIC_ACTION_EXIT_FAILURE,
+    PANIC_ACTION_NONE,
+} PanicAction;
+
+typedef enum WatchdogAction {
+    WATCHDOG_ACTION_RESET,
+    WATCHDOG_ACTION_SHUTDOWN,
+    WATCHDOG_ACTION_POWEROFF,
+    WATCHDOG_ACTION_INJECT_NMI,
+    WATCHDOG_ACTION_PAUSE,
+    WATCHDOG_ACTION_DEBUG,
+    WATCHDOG_ACTION_NONE,
+} WatchdogAction;
 
 /* What was asked for and not done yet. */
 typedef struct RunRequests {
@@ -70,6 +91,9 @@ void machine_request_reset(Machine *machine, ShutdownCause cause);
 void machine_request_shutdown(Machine *machine, ShutdownCause cause, int exit_status);
 /* Stops all vCPUs into the given state (e.g. INTERNAL_ERROR after an impossible KVM exit). */
 void machine_request_stop(Machine *machine, RunState state);
+/* The guest said that it has crashed; its watchdog ran out. Does what the user chose (src/core/actions.c). */
+void machine_guest_panicked(Machine *machine);
+void machine_watchdog_expired(Machine *machine);
 
 /* Main thread. machine_start is "cont"; false: this state is left only by a reset. */
 bool machine_start(Machine *machine);

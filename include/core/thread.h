@@ -18,6 +18,9 @@
  * except the vCPU kick and synchronous faults. Registers with RCU around fn. */
 bool thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg, GError **errp);
 
+/* -name debug-threads=off: threads made from here on keep the process's name. */
+void thread_set_naming(bool on);
+
 /* Call once on the main thread before anything else of core: RCU, loop, lock, kick signal. */
 void core_init(void);
 

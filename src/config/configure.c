@@ -85,6 +85,10 @@ static bool set_machine_options(Machine *machine, Options *options, GError **err
     machine->rtc.clock = g_strdup(keyval_get(options->rtc, "clock"));
     machine->no_reboot = options->no_reboot;
     machine->no_shutdown = options->no_shutdown;
+    machine->panic_action = options->panic_action;
+    machine->watchdog_action = options->watchdog_action;
+    memcpy(machine->uuid, options->uuid, sizeof(machine->uuid));
+    machine->globals = options->globals;
     return keyval_foreach(options->machine, set_board_property, &board);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Options about the machine as a whole: its type, accelerator, CPU model, clock and name.
+ * Options about the machine as a whole: its type, accelerator, CPU model, clock, identity, and what
+ * becomes of it when the guest resets, shuts down or fails.
  *
  * -machine mixes properties of the board with some that belong elsewhere (accel=, kernel-irqchip=,
  * memory-backend=, dump-guest-core=); those are taken out where they are used, the board's own are
@@ -16,9 +17,13 @@ static void list_machines(Options *options)
 {
     g_autoptr(GString) out = g_string_new("Machines:\n");
 
-    for (unsigned i = 0; machine_types[i]; i++)
-        g_string_append_printf(out, "  %-20s %s%s\n", machine_types[i]->name, machine_types[i]->desc,
-                               i == 0 ? " (default)" : "");
+    for (unsigned i = 0; machine_types[i]; i++) {
+        const MachineType *type = machine_types[i];
+        g_string_append_printf(out, "  %-20s %s%s", type->name, type->desc, i == 0 ? " (default)" : "");
+        if (type->versioned_name)
+            g_string_append_printf(out, "; also as %sN.M, any version", type->versioned_name);
+        g_string_append_c(out, '\n');
+    }
     options_print_help(options, out);
 }
 
@@ -30,8 +35,19 @@ static bool unknown_machine(const char *name, GError **errp)
         g_ptr_array_add(names, (char *)machine_types[i]->name);
     g_ptr_array_add(names, NULL);
     g_autofree char *near = did_you_mean(name, (const char *const *)names->pdata);
-    return error_set_code(errp, VMM_ERROR_USAGE, "-machine: unknown machine '%s'%s%s", name, near,
-                          *near ? "" : "; '-machine help' lists them");
+    g_autofree char *default_near = g_strdup_printf("; did you mean '%s'?", machine_types[0]->name);
+    return error_set_code(errp, VMM_ERROR_USAGE, "-machine: there is no machine '%s'%s '-machine help' lists them", name,
+                          *near ? near : default_near);
+}
+
+/* "pc-i440fx-7.2" and the like. */
+static bool is_versioned_name(const MachineType *type, const char *name)
+{
+    if (!type->versioned_name || !g_str_has_prefix(name, type->versioned_name))
+        return false;
+    g_auto(GStrv) numbers = g_strsplit(name + strlen(type->versioned_name), ".", 3);
+    uint64_t n;
+    return g_strv_length(numbers) == 2 && parse_u64(numbers[0], &n) && parse_u64(numbers[1], &n);
 }
 
 bool machine_type_resolve(Options *options, GError **errp)
@@ -42,7 +58,7 @@ bool machine_type_resolve(Options *options, GError **errp)
     if (!name)
         return true;
     for (unsigned i = 0; machine_types[i]; i++) {
-        if (strcmp(machine_types[i]->name, name) == 0) {
+        if (strcmp(machine_types[i]->name, name) == 0 || is_versioned_name(machine_types[i], name)) {
             options->machine_type = machine_types[i];
             return true;
         }
@@ -167,31 +183,6 @@ bool opt_cpu(Options *options, const OptionSpec *spec, const char *arg, GError *
     return cpu_options_parse(&options->cpu, arg, errp);
 }
 
-/* Takes "guest=NAME,process=NAME,debug-threads=on"; threads are always named. */
-bool opt_name(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
-{
-    static const char *const keys[] = {"guest", "process", "debug-threads", NULL};
-    g_autoptr(KvNode) kv = keyval_parse(arg, "guest", errp);
-    bool named = true;
-
-    if (!kv)
-        return false;
-    const char *guest = keyval_get(kv, "guest");
-    const char *process = keyval_get(kv, "process");
-    const char *debug = keyval_get(kv, "debug-threads");
-    if (!keyval_check_unused(kv, "-name", keys, errp))
-        return false;
-    if (debug && !parse_bool(debug, &named))
-        return error_set_code(errp, VMM_ERROR_USAGE, "debug-threads=%s is neither on nor off", debug);
-    if (!named)
-        return error_set_code(errp, VMM_ERROR_USAGE, "threads are always named; leave debug-threads=off out");
-    g_free(options->name);
-    g_free(options->process_name);
-    options->name = g_strdup(guest);
-    options->process_name = g_strdup(process);
-    return true;
-}
-
 /* The values' meaning is the clock's (hw/rtc); driftfix=none is what it does. */
 bool opt_rtc(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
@@ -205,4 +196,87 @@ bool opt_rtc(Options *options, const OptionSpec *spec, const char *arg, GError *
     if (driftfix && strcmp(driftfix, "none") != 0)
         return error_set_code(errp, VMM_ERROR_USAGE, "driftfix=%s is not available; only 'none' is", driftfix);
     return keyval_check_unused(options->rtc, "-rtc", keys, errp);
+}
+
+static bool parse_uuid(const char *text, uint8_t uuid[16])
+{
+    unsigned digits = 0;
+
+    for (const char *p = text; *p; p++) {
+        bool dash = digits == 8 || digits == 12 || digits == 16 || digits == 20;
+        if (*p == '-' && dash && p[-1] != '-')
+            continue;
+        if (!g_ascii_isxdigit(*p) || digits == 32 || (dash && p[-1] != '-'))
+            return false;
+        unsigned nibble = (unsigned)g_ascii_xdigit_value(*p);
+        uuid[digits / 2] = (uint8_t)(digits % 2 ? uuid[digits / 2] | nibble : nibble << 4);
+        digits++;
+    }
+    return digits == 32;
+}
+
+bool opt_uuid(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    uint8_t uuid[16];
+
+    if (!parse_uuid(arg, uuid))
+        return error_set_code(errp, VMM_ERROR_USAGE,
+                              "'%s' is not a UUID; it has the form 550e8400-e29b-41d4-a716-446655440000", arg);
+    memcpy(options->uuid, uuid, sizeof(uuid));
+    return true;
+}
+
+/* -action's words; each list in the order of its enumeration. */
+typedef struct ActionArgs {
+    int reboot, shutdown, panic, watchdog;
+} ActionArgs;
+
+static const char *const reboot_names[] = {"reset", "shutdown", NULL};
+static const char *const shutdown_names[] = {"poweroff", "pause", NULL};
+static const char *const panic_names[] = {"shutdown", "pause", "exit-failure", "none", NULL};
+static const char *const watchdog_names[] = {"reset", "shutdown", "poweroff", "inject-nmi", "pause", "debug", "none",
+                                             NULL};
+
+#define ACTION(name_, help_) \
+    {.name = #name_, .kind = PROP_ENUM, .offset = offsetof(ActionArgs, name_), .names = name_##_names, .help = help_}
+
+static const Property action_props[] = {
+    ACTION(reboot, "when the guest resets itself"),
+    ACTION(shutdown, "when the guest shuts down"),
+    ACTION(panic, "when the guest says that it has crashed"),
+    ACTION(watchdog, "when the guest's watchdog expires"),
+    {.name = NULL},
+};
+
+typedef struct SetAction {
+    ActionArgs args;
+    GError **errp;
+} SetAction;
+
+static bool set_action(const char *path, const char *value, void *opaque)
+{
+    SetAction *set = opaque;
+
+    return property_set(action_props, &set->args, "-action", path, value, set->errp);
+}
+
+bool opt_action(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    SetAction set = {
+        .args = {options->no_reboot, options->no_shutdown, (int)options->panic_action, (int)options->watchdog_action},
+        .errp = errp,
+    };
+
+    if (arg_asks_for_help(arg)) {
+        print_properties(options, "-action", "what the VM does when something happens to the guest", action_props);
+        return true;
+    }
+    g_autoptr(KvNode) kv = keyval_parse(arg, NULL, errp);
+    if (!kv || !keyval_foreach(kv, set_action, &set))
+        return false;
+    options->no_reboot = set.args.reboot == 1;
+    options->no_shutdown = set.args.shutdown == 1;
+    options->panic_action = (PanicAction)set.args.panic;
+    options->watchdog_action = (WatchdogAction)set.args.watchdog;
+    return true;
 }

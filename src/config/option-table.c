@@ -19,8 +19,11 @@ const OptionSpec option_table[] = {
     {"help", NULL, GROUP_STANDARD, opt_help, 0, "print this"},
     {"h", NULL, GROUP_STANDARD, opt_help, 0, "the same"},
     {"version", NULL, GROUP_STANDARD, opt_version, 0, "print the version"},
-    {"name", "[guest=]NAME[,process=NAME]", GROUP_STANDARD, opt_name, 0,
-     "name the VM, and the process as ps shows it"},
+    {"name", "[guest=]NAME[,process=NAME][,debug-threads=on|off]", GROUP_STANDARD, opt_name, 0,
+     "name the VM, and the process as ps shows it; threads have names unless off"},
+    {"uuid", "UUID", GROUP_STANDARD, opt_uuid, 0, "the VM's identity, which the firmware tells the guest"},
+    {"msg", "[timestamp=on|off][,guest-name=on|off]", GROUP_STANDARD, opt_msg, 0,
+     "begin messages with the time, with the VM's name"},
     {"pidfile", "FILE", GROUP_STANDARD, opt_set_string, FIELD(pidfile),
      "write the process id to FILE; it is removed at exit"},
     {"nodefaults", NULL, GROUP_STANDARD, opt_set_flag, FIELD(nodefaults),
@@ -56,12 +59,21 @@ const OptionSpec option_table[] = {
      "initial RAM disk; for multiboot: modules, FILE[ ARGS][,FILE...]"},
     {"append", "TEXT", GROUP_BOOT, opt_set_string, FIELD(boot.append), "the kernel's command line"},
     {"bios", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.firmware), "firmware image"},
-    {"no-reboot", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_reboot), "exit instead of rebooting"},
-    {"no-shutdown", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_shutdown), "stop instead of exiting when the guest shuts down"},
+    {"action", "EVENT=ACTION[,EVENT=ACTION...]", GROUP_BOOT, opt_action, 0,
+     "what to do when something happens to the guest:\n"
+     "  reboot=reset|shutdown  shutdown=poweroff|pause\n"
+     "  panic=shutdown|pause|exit-failure|none\n"
+     "  watchdog=reset|shutdown|poweroff|inject-nmi|pause|debug|none"},
+    {"no-reboot", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_reboot), "exit instead of rebooting: -action reboot=shutdown"},
+    {"no-shutdown", NULL, GROUP_BOOT, opt_set_flag, FIELD(no_shutdown),
+     "stop instead of exiting when the guest shuts down: -action shutdown=pause"},
     {"S", NULL, GROUP_BOOT, opt_set_flag, FIELD(stopped), "do not start the CPUs"},
 
     {"device", "NAME[,PROP=VALUE...]", GROUP_DEVICE, opt_device, 0,
      "add a device; '-device help' lists them, '-device NAME,help' properties"},
+    {"global", "DRIVER.PROP=VALUE", GROUP_DEVICE, opt_global, 0,
+     "a default for a property of all devices of a kind, those of the board\n"
+     "included; also driver=DRIVER,property=PROP,value=VALUE"},
     {"display", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display"},
     {"vga", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display adapter"},
     {"vnc", "none", GROUP_DEVICE, opt_only_none, 0, "accepted: there is no display"},

@@ -57,7 +57,7 @@ OptionHandler opt_help, opt_version;
 OptionHandler opt_gdb_default;
 
 /* opt-machine.c */
-OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_name, opt_rtc;
+OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_rtc, opt_uuid, opt_action;
 /* The machine type -machine names, or the default. */
 bool machine_type_resolve(Options *options, GError **errp);
 /* Puts -machine accel= and kernel-irqchip= into options->accels. */
@@ -72,6 +72,13 @@ bool smp_resolve(KvNode *smp, SmpTopology *out, GError **errp);
 /* ram-config.c */
 OptionHandler opt_memory;
 bool ram_resolve(Options *options, GError **errp);
+
+/* opt-process.c */
+OptionHandler opt_name, opt_msg;
+
+/* opt-global.c */
+OptionHandler opt_global;
+void global_property_free(void *global);
 
 /* opt-object.c */
 OptionHandler opt_object;

@@ -23,6 +23,7 @@ void options_init(Options *options)
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
+        .globals = g_ptr_array_new_with_free_func(global_property_free),
         .machine = keyval_parse("", NULL, NULL),
         .memory = keyval_parse("", NULL, NULL),
         .smp = keyval_parse("", NULL, NULL),
@@ -51,6 +52,7 @@ void options_release(Options *options)
     g_ptr_array_free(options->chardevs, TRUE);
     g_ptr_array_free(options->serials, TRUE);
     g_ptr_array_free(options->monitors, TRUE);
+    g_ptr_array_free(options->globals, TRUE);
     memset(options, 0, sizeof(*options));
 }
 

@@ -25,6 +25,26 @@ const char *device_name(const Device *dev)
     return dev->id ? dev->id : dev->type->name;
 }
 
+bool device_set_property(Device *dev, const char *name, const char *value, GError **errp)
+{
+    g_assert(!dev->realized);
+    return property_set(dev->type->props, dev, device_name(dev), name, value, errp);
+}
+
+/* Values were checked when they were given. */
+static void set_globals(Device *dev)
+{
+    const GPtrArray *globals = dev->machine ? dev->machine->globals : NULL;
+
+    for (guint i = 0; globals && i < globals->len; i++) {
+        GlobalProperty *global = g_ptr_array_index(globals, i);
+        if (strcmp(global->driver, dev->type->name) == 0) {
+            global->used = true;
+            (void)device_set_property(dev, global->property, global->value, NULL);
+        }
+    }
+}
+
 Device *device_new(const DeviceType *type, Machine *machine, const char *id)
 {
     Device *dev = g_malloc0(type->instance_size);
@@ -34,13 +54,8 @@ Device *device_new(const DeviceType *type, Machine *machine, const char *id)
     dev->machine = machine;
     dev->id = g_strdup(id);
     property_set_defaults(type->props, dev);
+    set_globals(dev);
     return dev;
-}
-
-bool device_set_property(Device *dev, const char *name, const char *value, GError **errp)
-{
-    g_assert(!dev->realized);
-    return property_set(dev->type->props, dev, device_name(dev), name, value, errp);
 }
 
 bool device_realize(Device *dev, GError **errp)

@@ -35,6 +35,10 @@ static const LogName log_names[] = {
 };
 
 static LogMask log_mask;
+static struct {
+    bool timestamp;
+    char *guest_name;
+} message_prefix;
 static int log_fd = STDERR_FILENO;
 
 bool log_set_mask(const char *names, GError **errp)
@@ -100,12 +104,44 @@ void log_printf(LogMask mask, const char *fmt, ...)
     va_end(ap);
 }
 
+void log_set_prefix(bool timestamp, const char *guest_name)
+{
+    message_prefix.timestamp = timestamp;
+    g_free(message_prefix.guest_name);
+    message_prefix.guest_name = g_strdup(guest_name);
+}
+
+/* For the user: "[TIME ][GUEST ]vmm: ..." on stderr. */
+static void write_message(const char *kind, const char *fmt, va_list ap)
+{
+    g_autoptr(GString) prefix = g_string_new(NULL);
+
+    if (message_prefix.timestamp) {
+        g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+        g_autofree char *seconds = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+        g_string_append_printf(prefix, "%s.%06dZ ", seconds, g_date_time_get_microsecond(now));
+    }
+    if (message_prefix.guest_name)
+        g_string_append_printf(prefix, "%s ", message_prefix.guest_name);
+    g_string_append_printf(prefix, "vmm: %s", kind);
+    write_line(STDERR_FILENO, prefix->str, "\n", fmt, ap);
+}
+
+void log_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    write_message("", fmt, ap);
+    va_end(ap);
+}
+
 void log_warn(const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
-    write_line(STDERR_FILENO, "vmm: warning: ", "\n", fmt, ap);
+    write_message("warning: ", fmt, ap);
     va_end(ap);
 }
 
@@ -114,7 +150,7 @@ void log_info(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    write_line(STDERR_FILENO, "vmm: ", "\n", fmt, ap);
+    write_message("", fmt, ap);
     va_end(ap);
 }
 

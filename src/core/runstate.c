@@ -22,6 +22,7 @@ static const char *const state_names[] = {
     [RUN_STATE_INTERNAL_ERROR] = "internal-error",
     [RUN_STATE_IO_ERROR] = "io-error",
     [RUN_STATE_DEBUG] = "debug",
+    [RUN_STATE_WATCHDOG] = "watchdog",
 };
 
 static const char *const cause_names[] = {
@@ -33,6 +34,7 @@ static const char *const cause_names[] = {
     [SHUTDOWN_CAUSE_DEBUG_EXIT] = "debug-exit",
     [SHUTDOWN_CAUSE_ERROR] = "error",
     [SHUTDOWN_CAUSE_HOST_RESET] = "host-reset",
+    [SHUTDOWN_CAUSE_GUEST_PANIC] = "guest-panic",
 };
 
 /* What tools are told of a cause: QMP's ShutdownCause, which has fewer. */
@@ -48,6 +50,7 @@ static const struct {
     [SHUTDOWN_CAUSE_DEBUG_EXIT] = {true, "guest-shutdown"},
     [SHUTDOWN_CAUSE_ERROR] = {false, "host-error"},
     [SHUTDOWN_CAUSE_HOST_RESET] = {false, "host-qmp-system-reset"},
+    [SHUTDOWN_CAUSE_GUEST_PANIC] = {true, "guest-panic"},
 };
 
 static void report_cause(VmEvent event, ShutdownCause cause)

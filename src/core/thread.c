@@ -26,6 +26,13 @@ static void *thread_main(void *opaque)
     return result;
 }
 
+static bool naming = true; /* set before the first thread */
+
+void thread_set_naming(bool on)
+{
+    naming = on;
+}
+
 /* Signals to the process are the main thread's; faults belong to the thread that made them. */
 static void thread_signal_mask(sigset_t *blocked)
 {
@@ -57,7 +64,8 @@ bool thread_create(pthread_t *thread, const char *name, void *(*fn)(void *), voi
         return error_set_errno(errp, err, "cannot create thread '%s' (see ulimit -u and the cgroup's pids.max)", name);
     }
     /* By the creator, so that the name is there when this returns. */
-    pthread_setname_np(*thread, comm);
+    if (naming)
+        pthread_setname_np(*thread, comm);
     return true;
 }
 

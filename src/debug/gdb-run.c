@@ -150,6 +150,7 @@ static unsigned state_signal(RunState state)
 {
     switch (state) {
     case RUN_STATE_PAUSED:
+    case RUN_STATE_WATCHDOG:
         return SIGNAL_INT;
     case RUN_STATE_SHUTDOWN:
         return SIGNAL_QUIT;

@@ -12,7 +12,7 @@
 #define DMA_HIGH 0x514
 #define DMA_LOW  0x518
 
-enum { SIGNATURE = 0, ID = 1, RAM_SIZE = 3, DIRECTORY = 0x19, FIRST_FILE = 0x20 };
+enum { SIGNATURE = 0, ID = 1, UUID = 2, RAM_SIZE = 3, DIRECTORY = 0x19, FIRST_FILE = 0x20 };
 enum { ERROR = 1, READ = 2, SKIP = 4, SELECT = 8, WRITE = 16 };
 
 #define REQUEST 0x1000 /* where the DMA request is put */
@@ -49,6 +49,17 @@ static void signature_is_qemu(void **state)
 
     read_item(qt, SIGNATURE, buf, 5);
     assert_memory_equal(buf, "QEMU\0", 5); /* past the end: zero */
+}
+
+static void the_users_uuid_is_an_item(void **state)
+{
+    QTest *qt = qt_start("-uuid 01020304-0506-0708-090a-0b0c0d0e0f10");
+    uint8_t uuid[16];
+
+    read_item(qt, UUID, uuid, sizeof(uuid));
+    for (unsigned i = 0; i < sizeof(uuid); i++)
+        assert_int_equal(uuid[i], i + 1);
+    assert_true(qt_end(qt));
 }
 
 static void id_offers_dma(void **state)
@@ -171,6 +182,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, qt_setup, qt_teardown)
     const struct CMUnitTest tests[] = {
         T(signature_is_qemu),
+        cmocka_unit_test(the_users_uuid_is_an_item),
         T(id_offers_dma),
         T(ram_size_is_the_machines),
         T(selectors_that_are_not_there_read_as_zero),

@@ -172,6 +172,48 @@ def process_gets_its_name():
 
 
 @suite.test
+def threads_may_stay_without_names():
+    with Vm(BASE + ["-name", "box,process=my-vm,debug-threads=off", "-serial", "stdio", "-kernel",
+                    image("guest", text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        tasks = f"/proc/{vm.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(os.path.join(tasks, task, "comm")) as comm:
+                assert comm.read() == "my-vm\n"
+
+
+@suite.test
+def messages_tell_time_and_name_if_asked():
+    status, _, errors = run(TRIPLE_FAULT, "-d", "cpu_reset", "-D", os.path.join(folder.name, "log"), "-name", "box",
+                            "-msg", "timestamp=on,guest-name=on")
+    assert status == 0
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z box vmm: CPU 0: triple fault", errors), errors
+
+
+@suite.test
+def actions_of_the_user():
+    """reboot=shutdown is -no-reboot, shutdown=pause is -no-shutdown; the later word counts."""
+    args = ["-accel", ACCEL, "-m", "16", "-display", "none", "-kernel", image("guest", TRIPLE_FAULT)]
+    assert subprocess.run([VMM] + args + ["-action", "reboot=shutdown"], capture_output=True, timeout=30).returncode == 0
+    with Vm(BASE + ["-action", "shutdown=pause", "-serial", "stdio", "-kernel", image("guest", text("x") + TRIPLE_FAULT)],
+            tty=False) as vm:
+        vm.expect("x")
+        assert not select.select([vm.output], [], [], 0.5)[0]
+        assert vm.process.poll() is None
+
+
+@suite.test
+def globals_reach_devices():
+    """The exit device's port comes from the default."""
+    status, _, errors = run(out(DEBUG_EXIT, 1) + HALT, "-global", "isa-debug-exit.iobase=0xf4", "-global",
+                            "isa-debug-exit.iosize=4", "-device", "isa-debug-exit")
+    assert (status, errors) == (3, "")
+    status, _, errors = run(TRIPLE_FAULT, "-global", "isa-debug-exit.iobase=0xf4")
+    assert status == 0
+    assert "warning: -global isa-debug-exit.iobase=0xf4 is not used" in errors, errors
+
+
+@suite.test
 def vcpu_threads_have_names():
     with Vm(BASE + ["-smp", "2", "-serial", "stdio", "-kernel", image("guest", text("x") + HALT)], tty=False) as vm:
         vm.expect("x")

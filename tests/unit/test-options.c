@@ -76,6 +76,98 @@ static void one_dash_or_two(void **state)
     refuse("-- x", "'--'");
 }
 
+static void versions_of_the_board_are_the_board(void **state)
+{
+    static const char *const names[] = {"pc-i440fx-7.2", "pc-i440fx-2.12", "pc-i440fx-10.0"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *line = g_strconcat("-machine ", names[i], ",accel=dbt", NULL);
+        Options options;
+        accept(&options, line);
+        assert_string_equal(options.machine_type->name, "pc");
+        options_release(&options);
+    }
+    refuse("-machine pc-i440fx-7", "'pc-i440fx-7'");
+    refuse("-machine pc-i440fx-7.2.1", "'pc-i440fx-7.2.1'");
+    refuse("-machine pc-i440fx-jammy", "'pc-i440fx-jammy'");
+    refuse("-M q35", "no machine 'q35'; did you mean 'pc'");
+    refuse("-M pc-q35-7.2", "did you mean 'pc'");
+}
+
+static void a_uuid_is_sixteen_bytes_in_groups(void **state)
+{
+    static const uint8_t expected[16] = {0x55, 0x0e, 0x84, 0x00, 0xe2, 0x9b, 0x41, 0xd4,
+                                         0xa7, 0x16, 0x44, 0x66, 0x55, 0x44, 0x00, 0x0F};
+    Options options;
+
+    accept(&options, "-uuid 550e8400-e29b-41d4-a716-44665544000F");
+    assert_memory_equal(options.uuid, expected, 16);
+    options_release(&options);
+    refuse("-uuid 550e8400e29b41d4a71644665544000f", "not a UUID");
+    refuse("-uuid 550e8400-e29b-41d4-a716-44665544000", "not a UUID");
+    refuse("-uuid 550e8400-e29b-41d4-a716-4466554400000", "not a UUID");
+    refuse("-uuid 550e8400-e29b-41d4-a716-44665544000g", "not a UUID");
+    refuse("-uuid 550e840-0e29b-41d4-a716-44665544000f", "not a UUID");
+    refuse("-uuid -550e8400-e29b-41d4-a716-44665544000f", "not a UUID");
+    refuse("-uuid 550e8400--e29b-41d4-a716-44665544000f", "not a UUID");
+}
+
+static void actions_add_up(void **state)
+{
+    Options options;
+
+    accept(&options, "-action reboot=shutdown,panic=exit-failure -no-shutdown -action watchdog=pause");
+    assert_true(options.no_reboot);
+    assert_true(options.no_shutdown);
+    assert_int_equal(options.panic_action, PANIC_ACTION_EXIT_FAILURE);
+    assert_int_equal(options.watchdog_action, WATCHDOG_ACTION_PAUSE);
+    options_release(&options);
+    accept(&options, "-no-reboot -action reboot=reset");
+    assert_false(options.no_reboot);
+    assert_int_equal(options.panic_action, PANIC_ACTION_SHUTDOWN);
+    options_release(&options);
+    refuse("-action reboot=poweroff", "reset, shutdown");
+    refuse("-action panick=none", "'panic'");
+    refuse("-action watchdog=injectnmi", "did you mean 'inject-nmi'");
+    refuse("-action pause", "-action");
+}
+
+static void globals_are_checked_when_given(void **state)
+{
+    Options options;
+
+    accept(&options, "-global isa-serial.index=1 -global driver=isa-debug-exit,property=iobase,value=0xf4");
+    assert_int_equal(options.globals->len, 2);
+    const GlobalProperty *global = g_ptr_array_index(options.globals, 1);
+    assert_string_equal(global->driver, "isa-debug-exit");
+    assert_string_equal(global->property, "iobase");
+    assert_string_equal(global->value, "0xf4");
+    options_release(&options);
+    refuse("-global isa-sereal.index=1", "'isa-sereal'; did you mean 'isa-serial'");
+    refuse("-global isa-serial.indes=1", "did you mean 'index'");
+    refuse("-global isa-serial.index=many", "'many'");
+    refuse("-global isa-serial.chardev=c", "-device");
+    refuse("-global isa-serial", "DRIVER.PROPERTY=VALUE");
+    refuse("-global driver=isa-serial,property=index", "value=");
+    refuse("-global driver=isa-serial,property=index,value=1,x=2", "'x'");
+}
+
+static void messages_and_names(void **state)
+{
+    Options options;
+
+    accept(&options, "-msg timestamp=on,guest-name=on -name guest=g,process=p,debug-threads=off");
+    assert_true(options.msg_timestamp);
+    assert_true(options.msg_guest_name);
+    assert_true(options.unnamed_threads);
+    assert_string_equal(options.name, "g");
+    assert_string_equal(options.process_name, "p");
+    options_release(&options);
+    refuse("-msg timestamp=maybe", "timestamp=maybe");
+    refuse("-msg timestampt=on", "'timestamp'");
+    refuse("-name g,debug-threads=2", "debug-threads=2");
+}
+
 static void unknown_options_name_the_nearest(void **state)
 {
     refuse("-kernle k", "'-kernle'; did you mean '-kernel'?");
@@ -304,7 +396,6 @@ static void names_have_parts(void **state)
     assert_string_equal(options.process_name, "box-vm");
     options_release(&options);
     refuse("-name box,proces=x", "'process'");
-    refuse("-name box,debug-threads=off", "always named");
 }
 
 static void rtc_is_merged_and_checked(void **state)
@@ -337,6 +428,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_qemus),
         cmocka_unit_test(one_dash_or_two),
+        cmocka_unit_test(versions_of_the_board_are_the_board),
+        cmocka_unit_test(a_uuid_is_sixteen_bytes_in_groups),
+        cmocka_unit_test(actions_add_up),
+        cmocka_unit_test(globals_are_checked_when_given),
+        cmocka_unit_test(messages_and_names),
         cmocka_unit_test(unknown_options_name_the_nearest),
         cmocka_unit_test(memory_takes_mib_and_suffixes),
         cmocka_unit_test(smp_fills_in_what_is_missing),

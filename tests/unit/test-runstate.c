@@ -189,6 +189,66 @@ static void no_shutdown_keeps_a_shut_down_guest_until_its_reset(void **state)
     machine_free(machine);
 }
 
+static void a_panic_ends_the_program_as_the_user_chose(void **state)
+{
+    static const struct {
+        PanicAction action;
+        int status;
+    } cases[] = {{PANIC_ACTION_SHUTDOWN, 0}, {PANIC_ACTION_EXIT_FAILURE, 1}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        static const GuestAct acts[] = { ACT_NONE };
+        Machine *machine = machine_with_script(acts);
+        machine->panic_action = cases[i].action;
+        machine_start(machine);
+        machine_guest_panicked(machine);
+        event_loop_run(event_loop_main());
+        assert_int_equal(machine->shutdown_cause, SHUTDOWN_CAUSE_GUEST_PANIC);
+        assert_int_equal(machine->exit_status, cases[i].status);
+        machine_free(machine);
+    }
+}
+
+static void a_panic_may_stop_the_guest_or_be_ignored(void **state)
+{
+    static const GuestAct acts[] = { ACT_NONE };
+    Machine *machine = machine_with_script(acts);
+
+    machine->panic_action = PANIC_ACTION_NONE;
+    machine_start(machine);
+    machine_guest_panicked(machine);
+    fake_wait_steps(machine->vcpus[0], 10);
+    assert_true(machine_is_running(machine));
+    machine->panic_action = PANIC_ACTION_SHUTDOWN;
+    machine->no_shutdown = true; /* turns it into a pause */
+    machine_guest_panicked(machine);
+    run_until_stopped(machine);
+    assert_int_equal(machine->run_state, RUN_STATE_GUEST_PANICKED);
+    assert_false(machine_start(machine));
+    machine_free(machine);
+}
+
+static void an_expired_watchdog_does_what_the_user_chose(void **state)
+{
+    static const GuestAct acts[] = { ACT_NONE };
+    Machine *machine = machine_with_script(acts);
+
+    machine_start(machine);
+    machine_watchdog_expired(machine); /* the default is a reset */
+    run_until_resets(machine, 2);
+    assert_true(machine_is_running(machine));
+    machine->watchdog_action = WATCHDOG_ACTION_PAUSE;
+    machine_watchdog_expired(machine);
+    run_until_stopped(machine);
+    assert_int_equal(machine->run_state, RUN_STATE_WATCHDOG);
+    assert_true(machine_start(machine));
+    machine->watchdog_action = WATCHDOG_ACTION_POWEROFF;
+    machine_watchdog_expired(machine);
+    event_loop_run(event_loop_main());
+    assert_int_equal(machine->run_state, RUN_STATE_SHUTDOWN);
+    machine_free(machine);
+}
+
 static void a_host_signal_ends_the_program_even_under_no_shutdown(void **state)
 {
     static const GuestAct acts[] = { ACT_NONE };
@@ -288,6 +348,9 @@ int main(void)
         cmocka_unit_test(a_reset_restarts_the_guest_and_goes_on_running),
         cmocka_unit_test(no_reboot_turns_a_triple_fault_into_a_shutdown),
         cmocka_unit_test(no_shutdown_keeps_a_shut_down_guest_until_its_reset),
+        cmocka_unit_test(a_panic_ends_the_program_as_the_user_chose),
+        cmocka_unit_test(a_panic_may_stop_the_guest_or_be_ignored),
+        cmocka_unit_test(an_expired_watchdog_does_what_the_user_chose),
         cmocka_unit_test(a_host_signal_ends_the_program_even_under_no_shutdown),
         cmocka_unit_test(an_internal_error_stops_all_vcpus_and_the_clock),
         cmocka_unit_test(a_board_that_cannot_boot_again_stops_before_its_first_instruction),
