@@ -8,7 +8,9 @@
  * A period below PERIOD_FLOOR_NS loses interrupts, and so does a host that comes late by more than
  * a period.
  *
- * Locking: timer_lock; the callback runs on the main loop, everything else on the vCPU's thread.
+ * Locking: timer_lock; the callback runs on the main loop, everything else on the vCPU's thread. An
+ * expiry is delivered before the lock is let go: once a guest's write has stopped the timer nothing
+ * more comes from it, however late the host runs the callback.
  */
 #include "hw/intc/lapic-internal.h"
 
@@ -72,7 +74,7 @@ static void disarm(Lapic *lapic)
 }
 
 /* Whether the interrupt is due; re-arms what goes on. */
-static bool expire(Lapic *lapic)
+static bool is_due(Lapic *lapic)
 {
     int64_t now = clock_get_ns(VMCLOCK_VIRTUAL), period = count_ns(lapic);
 
@@ -95,37 +97,37 @@ static bool expire(Lapic *lapic)
     return true;
 }
 
+static void expire(Lapic *lapic)
+{
+    if (is_due(lapic))
+        lapic_deliver_lvt(lapic, LVT_TIMER); /* takes no lock */
+}
+
 static void timer_fired(void *opaque)
 {
     Lapic *lapic = opaque;
-    bool due;
 
     g_mutex_lock(&lapic->timer_lock);
-    due = expire(lapic);
+    expire(lapic);
     g_mutex_unlock(&lapic->timer_lock);
-    if (due)
-        lapic_deliver_lvt(lapic, LVT_TIMER);
 }
 
 /* --- Registers --- */
 
 void lapic_timer_write_lvt(Lapic *lapic, uint32_t value)
 {
-    bool due = false;
     unsigned old_mode, mode = LVT_TIMER_MODE(value);
 
     g_mutex_lock(&lapic->timer_lock);
     old_mode = timer_mode(lapic);
     if (old_mode == TIMER_ONE_SHOT && mode != old_mode)
-        due = expire(lapic); /* it did, only nobody has looked yet */
+        expire(lapic); /* it did, only nobody has looked yet */
     lapic_store(&lapic->lvt[LVT_TIMER], value);
     if ((old_mode == TIMER_TSC_DEADLINE) != (mode == TIMER_TSC_DEADLINE))
         disarm(lapic); /* SDM 11.5.4.1 */
     else if (mode != old_mode && lapic->count_start_ns >= 0)
         arm_count(lapic, lapic->count_start_ns);
     g_mutex_unlock(&lapic->timer_lock);
-    if (due)
-        lapic_deliver_lvt(lapic, LVT_TIMER);
 }
 
 void lapic_timer_write_initial(Lapic *lapic, uint32_t value)
