@@ -27,13 +27,23 @@ static bool pending(const Vcpu *vcpu)
     return vcpu->intr && vcpu->intr->pending && vcpu->intr->pending(vcpu->intr_opaque);
 }
 
+static bool can_inject(const KvmVcpu *kv)
+{
+    return kv->run->ready_for_interrupt_injection && !kv->cpu->debug.step_no_irq && pending(kv->cpu);
+}
+
+/* An access in flight is completed first; KVM would take an interrupt in the middle of it. That is
+ * cheaper than the exit an interrupt window makes, and does not depend on when KVM looks for one. */
 static void inject(KvmVcpu *kv)
 {
     Vcpu *vcpu = kv->cpu;
     struct kvm_interrupt interrupt;
     int vector;
 
-    if (!kv->run->ready_for_interrupt_injection || vcpu->debug.step_no_irq || !pending(vcpu))
+    if (!can_inject(kv))
+        return;
+    kvm_complete_io(kv);
+    if (!can_inject(kv))
         return;
     vector = vcpu->intr->ack(vcpu->intr_opaque);
     if (vector < 0)
@@ -51,9 +61,7 @@ bool kvm_intr_before_run(KvmVcpu *kv)
 
     if (owns_lapic(kv) && kv->wait_sipi)
         return false;
-    /* An access in flight is completed first; KVM would take an interrupt in the middle of it. */
-    if (!kv->io_pending)
-        inject(kv);
+    inject(kv);
     kv->run->request_interrupt_window = pending(vcpu) && !vcpu->debug.step_no_irq;
     if (owns_lapic(kv) && vcpu->intr && vcpu->intr->get_tpr)
         kv->run->cr8 = vcpu->intr->get_tpr(vcpu->intr_opaque);

@@ -192,6 +192,8 @@ void kvm_vcpu_thread_init(Vcpu *vcpu);
 void kvm_vcpu_release(Vcpu *vcpu);
 VcpuExit kvm_vcpu_run(Vcpu *vcpu);
 void kvm_vcpu_kick(Vcpu *vcpu);
+/* Lets KVM finish the access of the last exit, if there is one; runs no guest code. Own thread. */
+void kvm_complete_io(KvmVcpu *kv);
 /* All vCPUs stay out of KVM_RUN in between. machine_lock held. */
 void kvm_gate_close(KvmAccel *kvm);
 void kvm_gate_open(KvmAccel *kvm);

@@ -213,8 +213,8 @@ static void enter_kernel(KvmVcpu *kv)
     }
 }
 
-/* Lets KVM finish the access of the last exit. It may need another exit for the rest of it. */
-static void complete_io(KvmVcpu *kv)
+/* It may need another exit for the rest of the access. */
+void kvm_complete_io(KvmVcpu *kv)
 {
     while (kv->io_pending) {
         int ret;
@@ -236,7 +236,7 @@ static bool prepare_entry(KvmVcpu *kv)
 
     if (G_UNLIKELY(requests)) {
         if (requests & VCPU_REQ_CORE) {
-            complete_io(kv);
+            kvm_complete_io(kv);
             return false;
         }
         vcpu_take_requests(vcpu, VCPU_REQ_INTR | VCPU_REQ_ACCEL);
@@ -247,7 +247,7 @@ static bool prepare_entry(KvmVcpu *kv)
     }
     if (G_UNLIKELY(vcpu->state_synced)) {
         if (vcpu->state_dirty)
-            complete_io(kv);
+            kvm_complete_io(kv);
         vcpu_flush_state(vcpu);
     }
     return true;
