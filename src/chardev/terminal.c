@@ -57,12 +57,15 @@ void terminal_restore(void)
     }
 }
 
-/* Leaves a signal alone that someone ignores (nohup) or handles. */
+/* Leaves a signal alone that someone ignores (nohup) or handles. SIGCONT's handler waits for the end
+ * of the others: the terminal is raw again only when the next stop will be noticed. */
 static void install(int sig, void (*handler)(int sig))
 {
     struct sigaction old;
     struct sigaction new = {.sa_handler = handler, .sa_flags = SA_RESTART};
 
+    sigemptyset(&new.sa_mask);
+    sigaddset(&new.sa_mask, SIGCONT);
     if (sigaction(sig, NULL, &old) == 0 && old.sa_handler == SIG_DFL)
         sigaction(sig, &new, NULL);
 }

@@ -88,7 +88,7 @@ static char expect_byte(Session *s)
     struct pollfd poller = {s->master, POLLIN, 0};
     char byte = 0;
 
-    assert_int_equal(poll(&poller, 1, 10000), 1);
+    assert_int_equal(poll(&poller, 1, 60000), 1);
     assert_int_equal(read(s->master, &byte, 1), 1);
     return byte;
 }
@@ -105,7 +105,7 @@ static void job_main(void (*job)(void))
     setpgid(0, 0);
     tcsetpgrp(STDIN_FILENO, getpid());
     signal(SIGTTOU, SIG_DFL);
-    alarm(20);
+    alarm(100);
     job();
     _exit(0);
 }
