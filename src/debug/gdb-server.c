@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -192,27 +193,30 @@ static void watch_input(GdbServer *server)
                                           peer_readable, server);
 }
 
-static bool peer_readable(int fd, GIOCondition events, void *opaque)
+/* Takes what has arrived. False: the peer is gone, and closed. */
+static bool read_input(GdbServer *server)
 {
-    GdbServer *server = opaque;
     GdbPeer *peer = &server->peer;
-    ssize_t n = read(fd, peer->in, sizeof(peer->in));
+    ssize_t n = read(peer->in_fd, peer->in, sizeof(peer->in));
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
         return true;
-    if (n <= 0) {
-        peer->in_watch = 0;
-        peer_close(server);
-        return false;
-    }
-    peer->in_length = (size_t)n;
+    peer->in_length = n > 0 ? (size_t)n : 0;
     peer->in_done = 0;
-    if (!take_input(server)) {
-        peer_close(server);
+    if (n > 0 && take_input(server))
+        return true;
+    peer_close(server);
+    return false;
+}
+
+static bool peer_readable(int fd, GIOCondition events, void *opaque)
+{
+    GdbServer *server = opaque;
+
+    if (!read_input(server))
         return false;
-    }
-    if (out_blocked(peer)) {
-        peer->in_watch = 0;
+    if (out_blocked(&server->peer)) {
+        server->peer.in_watch = 0;
         return false;
     }
     return true;
@@ -306,6 +310,25 @@ static void set_socket_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
+static bool has_hung_up(int fd)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&poller, 1, 0) == 1;
+}
+
+/* A debugger that detaches and comes back at once must not be refused on its own account: its new
+ * connection may be seen before the end of the old one, which may have a last packet before it. */
+static void notice_end_of_peer(GdbServer *server)
+{
+    while (has_peer(server) && !out_blocked(&server->peer) && has_hung_up(server->peer.in_fd)) {
+        if (!read_input(server))
+            return;
+    }
+    if (out_blocked(&server->peer))
+        unwatch(&server->peer.in_watch); /* half closed: it does read on, slowly */
+}
+
 static bool listener_readable(int listen_fd, GIOCondition events, void *opaque)
 {
     GdbServer *server = opaque;
@@ -314,6 +337,7 @@ static bool listener_readable(int listen_fd, GIOCondition events, void *opaque)
     if (fd < 0)
         return true; /* it went away again, or there are no descriptors: it will be asked again */
     set_socket_options(fd);
+    notice_end_of_peer(server);
     if (has_peer(server) && server->peer.greeted) {
         refuse(server, fd);
         return true;
