@@ -379,9 +379,4 @@ def a_booting_linux_stops_at_a_symbol():
         vm.expect(PROMPT, 240)
 
 
-# On a host whose KVM emulates guest code, gdb's Ctrl-C is rarely lost; until the reason is found
-# these cases run with scripts/test.sh --full (the protocol's unit tests always run).
-if os.environ.get("VMM_TEST_DEPTH", "full") == "full":
-    suite.main()
-else:
-    print("1..0 # SKIP real gdb runs with scripts/test.sh --full")
+suite.main()

@@ -94,7 +94,7 @@ def main():
     p.add_argument('--accel', required=True)
     p.add_argument('--image', required=True)
     p.add_argument('--smp', type=int, default=1)
-    p.add_argument('--timeout', type=float, default=60)
+    p.add_argument('--timeout', type=float, default=240)
     p.add_argument('--status', type=int, default=33, help='expected exit status (isa-debug-exit with 10h: 33)')
     p.add_argument('--serial', action='store_true', help='TAP comes from the serial port')
     p.add_argument('--no-plan', action='store_true', help='the guest prints nothing')

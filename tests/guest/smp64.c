@@ -17,7 +17,7 @@ static uint64_t pdpt[512] __attribute__((aligned(4096))), pd[512] __attribute__(
 static uint64_t pt[512] __attribute__((aligned(4096)));
 static volatile uint32_t page_a[1024] __attribute__((aligned(4096))), page_b[1024] __attribute__((aligned(4096)));
 #define SHARED_LINEAR ((volatile uint32_t *)0xffff800000000000ull)
-static volatile uint32_t seen[CPUS];
+static volatile uint32_t seen[CPUS], looks[CPUS];
 
 static unsigned self(void)
 {
@@ -64,16 +64,23 @@ static void ap_main(void *arg)
     work();
     __atomic_fetch_add(&online, 1, __ATOMIC_SEQ_CST);
     while (!stop) {
-        if (go >= 2)
+        if (go >= 2) {
             seen[me] = *SHARED_LINEAR;
+            looks[me]++;
+        }
         pause();
     }
 }
 
-static void wait_online(uint32_t n)
+/* Until each of the others has begun and ended a look at the page. */
+static void wait_looks(void)
 {
-    for (int ms = 0; online < n && ms < 60000; ms++)
-        delay_us(1000);
+    uint32_t before[CPUS];
+
+    for (unsigned i = 1; i < CPUS; i++)
+        before[i] = looks[i];
+    for (unsigned i = 1; i < CPUS; i++)
+        spin_for(&looks[i], before[i] + 2);
 }
 
 static void test_shootdown(void)
@@ -86,16 +93,14 @@ static void test_shootdown(void)
     page_b[0] = 2;
     asm volatile("" ::: "memory");
     go = 2;
-    for (int ms = 0; ms < 5000 && !(seen[1] == 1 && seen[2] == 1 && seen[3] == 1); ms++)
-        delay_us(1000);
+    wait_looks();
     check(seen[1] == 1 && seen[2] == 1 && seen[3] == 1, "all processors see the first page");
     asm volatile("" ::: "memory");
     pt[0] = (unsigned long)page_b | 3;
     apic_send(0, 0xc0000 | 0x62); /* all but self */
-    for (int ms = 0; ms < 5000 && flushed < 3; ms++)
-        delay_us(1000);
+    spin_for(&flushed, 3);
     check(flushed == 3, "all processors flush on an IPI");
-    delay_us(10000);
+    wait_looks();
     check(seen[1] == 2 && seen[2] == 2 && seen[3] == 2, "and see the second page then");
 }
 
@@ -107,22 +112,23 @@ void guest_main(void)
     check(rdmsr(0x1b) & 1 << 8, "the first processor is the BSP");
     for (unsigned i = 1; i < CPUS; i++)
         check(smp_start(i, ap_main, &ids[i]), "processor %u starts by INIT and SIPI", i);
-    wait_online(3);
+    spin_for(&online, 3);
     check(online == 3, "each finds its own APIC id");
     go = 1;
     work();
-    wait_online(6);
+    spin_for(&online, 6);
     check(counter == CPUS * ROUNDS, "LOCK INC loses nothing (%u)", counter);
     check(locked_count == CPUS * ROUNDS, "an XCHG spin lock excludes (%u)", locked_count);
     check(cmpxchg_sum == 3 * CPUS * ROUNDS, "LOCK CMPXCHG loses nothing (%lu)", (unsigned long)cmpxchg_sum);
     apic_send(1, 0x61);
     apic_send(2, 0x61);
-    for (int ms = 0; ms < 1000 && !(pings[1] && pings[2]); ms++)
-        delay_us(1000);
+    spin_for(&pings[1], 1);
+    spin_for(&pings[2], 1);
     check(pings[1] == 1 && pings[2] == 1 && pings[3] == 0, "an IPI reaches the processor it names");
     apic_send(0, 0xc0000 | 0x61);
-    for (int ms = 0; ms < 1000 && !(pings[1] == 2 && pings[2] == 2 && pings[3] == 1); ms++)
-        delay_us(1000);
+    spin_for(&pings[1], 2);
+    spin_for(&pings[2], 2);
+    spin_for(&pings[3], 1);
     check(pings[1] == 2 && pings[2] == 2 && pings[3] == 1 && pings[0] == 0, "a broadcast reaches all others");
     test_shootdown();
     stop = 1;

@@ -125,7 +125,7 @@ void chardev_refused(const char *options, const char *mention)
 
 int chardev_begin(void **state)
 {
-    alarm(20);
+    alarm(100);
     machine_lock();
     return 0;
 }

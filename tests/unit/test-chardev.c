@@ -584,7 +584,7 @@ static void stdio_has_one_user_at_a_time(void **state)
 
 static int begin(void **state)
 {
-    alarm(20);
+    alarm(100);
     machine_lock();
     return 0;
 }

@@ -10,8 +10,6 @@
 #include "core/thread.h"
 #include "hw/i386/cpu-model.h"
 
-#define TIME_LIMIT_NS (30 * NS_PER_SEC)
-
 static KvmMachine *of(Machine *machine)
 {
     return (KvmMachine *)machine;
@@ -193,7 +191,7 @@ static bool holds(KvmMachine *m, bool (*condition)(KvmMachine *m))
 
 void kvm_machine_wait(KvmMachine *m, bool (*condition)(KvmMachine *m))
 {
-    int64_t limit = clock_get_ns(VMCLOCK_MONO) + TIME_LIMIT_NS;
+    int64_t limit = clock_get_ns(VMCLOCK_MONO) + GUEST_TIME_LIMIT_NS;
     Timer tick;
 
     timer_init(&tick, event_loop_main(), VMCLOCK_MONO, wake, &tick);

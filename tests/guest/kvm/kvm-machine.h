@@ -35,6 +35,9 @@
 #define GUEST_STACK 0x8000u
 #define GUEST_RAM_SIZE (1u << 20)
 
+/* For what takes milliseconds: hosts may be slow, busy, or emulate each instruction. */
+#define GUEST_TIME_LIMIT_NS (120 * NS_PER_SEC)
+
 /* What guests write to. */
 #define PORT_PRINT 0xe9       /* a byte of output */
 #define PORT_END 0xf4         /* a byte of status: the machine stops */
@@ -73,10 +76,11 @@ void kvm_machine_setup(void);
 
 KvmMachine *kvm_machine_new(const KvmConfig *config);
 void kvm_machine_free(KvmMachine *m);
-/* Starts it and runs the main loop until the machine stops. Fails the test after 30 seconds. */
+/* Starts it and runs the main loop until the machine stops. Fails the test after GUEST_TIME_LIMIT_NS. */
 void kvm_machine_run(KvmMachine *m);
 void kvm_machine_start(KvmMachine *m);
-/* Main-loop turns until condition(m), called with machine_lock held, or the machine stops; fails after 30 seconds. */
+/* Main-loop turns until condition(m), called with machine_lock held, or the machine stops; fails after
+ * GUEST_TIME_LIMIT_NS. */
 void kvm_machine_wait(KvmMachine *m, bool (*condition)(KvmMachine *m));
 /* One turn of the main loop, waiting at most a millisecond. */
 void kvm_machine_turn(void);

@@ -6,6 +6,7 @@
 
 #define PM_TIMER_PORT 0x608
 #define PM_TIMER_HZ 3579545
+#define PATIENCE_MS 60000
 
 void apic_enable(void)
 {
@@ -92,12 +93,19 @@ void delay_us(uint32_t us)
         pause();
 }
 
-bool wait_for(const volatile uint32_t *word, uint32_t value, uint32_t ms)
+bool wait_for(const volatile uint32_t *word, uint32_t value)
 {
-    while (*word < value && ms--) {
+    for (uint32_t ms = 0; *word < value && ms < PATIENCE_MS; ms++) {
         sti();
         delay_us(1000);
         cli();
     }
+    return *word >= value;
+}
+
+bool spin_for(const volatile uint32_t *word, uint32_t value)
+{
+    for (uint32_t ms = 0; *word < value && ms < PATIENCE_MS; ms++)
+        delay_us(1000);
     return *word >= value;
 }

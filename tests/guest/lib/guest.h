@@ -222,8 +222,10 @@ void pic_eoi(unsigned irq);
 uint32_t pm_timer(void);
 uint32_t pm_ticks_since(uint32_t start);
 void delay_us(uint32_t us);
-/* Waits with interrupts on until *word reaches value or ms pass. */
-bool wait_for(const volatile uint32_t *word, uint32_t value, uint32_t ms);
+/* Waits until *word reaches value, with interrupts on or as they are; false if it does not within a
+ * time that is long on any host, however busy. */
+bool wait_for(const volatile uint32_t *word, uint32_t value);
+bool spin_for(const volatile uint32_t *word, uint32_t value);
 
 /* --- SMP (smp.c) --- */
 #define AP_TRAMPOLINE 0x8000

@@ -41,10 +41,10 @@ bool smp_start(uint32_t apic_id, void (*fn)(void *arg), void *arg)
     ap_alive = 0;
     apic_send(apic_id, 0x4500); /* INIT, assert */
     delay_us(10000);
-    for (int i = 0; i < 2 && !ap_alive; i++) {
+    apic_send(apic_id, 0x4600 | AP_TRAMPOLINE >> 12);
+    for (int ms = 0; ms < 200 && !ap_alive; ms++)
+        delay_us(1000);
+    if (!ap_alive)
         apic_send(apic_id, 0x4600 | AP_TRAMPOLINE >> 12);
-        for (int ms = 0; ms < 200 && !ap_alive; ms++)
-            delay_us(1000);
-    }
-    return ap_alive;
+    return spin_for(&ap_alive, 1);
 }
