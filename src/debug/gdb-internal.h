@@ -72,6 +72,7 @@ struct Gdb {
     GArray *points;          /* of DebugPoint */
 
     bool awaiting_stop;      /* gdb resumed the VM and is owed a stop reply */
+    bool interrupted;        /* Ctrl-C came, and no stop reply has been sent since */
     bool armed;              /* points and steps are in force: the VM runs */
     GdbReport *report;       /* a stop reply to be sent soon; NULL: none */
     GdbAction *actions;      /* of each vCPU, of the last resume */

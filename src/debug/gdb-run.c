@@ -13,6 +13,9 @@
  * Several vCPUs may stop at once, and gdb hears of one. A breakpoint another one stands before is met
  * again when it is resumed; a watchpoint is not, so that one is kept and reported next.
  *
+ * A Ctrl-C that finds the VM standing stops it when it is resumed (E.9 "Interrupts"): gdb may send
+ * it ahead of the packet that resumes. One that crosses a stop reply on its way is over with it.
+ *
  * Locking: the main loop, machine_lock held.
  */
 #include <string.h>
@@ -106,6 +109,12 @@ static bool wants_clock_held(const Gdb *gdb)
     return any;
 }
 
+static void stop_if_interrupted(Gdb *gdb)
+{
+    if (gdb->interrupted && machine_is_running(gdb->machine))
+        machine_stop(gdb->machine, RUN_STATE_PAUSED);
+}
+
 /* Resumes as gdb->actions say. False: there is something to report as it is. */
 static bool resume(Gdb *gdb)
 {
@@ -131,8 +140,10 @@ static bool resume(Gdb *gdb)
             vcpu_pause(cpu_at(gdb, i));
     }
     gdb->machine->hold_clock = wants_clock_held(gdb);
-    if (machine_start(gdb->machine))
+    if (machine_start(gdb->machine)) {
+        stop_if_interrupted(gdb);
         return true;
+    }
     gdb->armed = true; /* only a reset leads on from here: gdb is told again why it stands */
     disarm(gdb);
     return false;
@@ -226,7 +237,7 @@ static void send_stop(Gdb *gdb, int index)
     g_autoptr(GString) packet = g_string_new(NULL);
     unsigned signal = state_signal(gdb->machine->run_state);
 
-    gdb->awaiting_stop = false;
+    gdb->awaiting_stop = gdb->interrupted = false;
     set_all_actions(gdb, GDB_CONTINUE);
     if (index < 0) {
         append_stop(gdb, packet, signal, gdb->general_thread, NULL);
@@ -307,7 +318,8 @@ void gdb_run_state_changed(void *opaque, RunState state)
 
 void gdb_stop_quietly(Gdb *gdb)
 {
-    gdb->awaiting_stop = false;
+    if (gdb->awaiting_stop)
+        gdb->awaiting_stop = gdb->interrupted = false;
     if (machine_is_running(gdb->machine))
         machine_stop(gdb->machine, RUN_STATE_PAUSED);
     set_all_actions(gdb, GDB_CONTINUE);
@@ -315,8 +327,9 @@ void gdb_stop_quietly(Gdb *gdb)
 
 void gdb_interrupt(Gdb *gdb)
 {
-    if (gdb->awaiting_stop && machine_is_running(gdb->machine))
-        machine_stop(gdb->machine, RUN_STATE_PAUSED);
+    gdb->interrupted = true;
+    if (gdb->awaiting_stop)
+        stop_if_interrupted(gdb);
 }
 
 /* --- packets --- */
@@ -468,7 +481,7 @@ void gdb_detach(Gdb *gdb, GdbArgs *args)
 
 void gdb_session_begin(Gdb *gdb)
 {
-    gdb->no_ack = gdb->multiprocess = gdb->reports_breaks = gdb->physical = false;
+    gdb->no_ack = gdb->multiprocess = gdb->reports_breaks = gdb->physical = gdb->interrupted = false;
     gdb->step_flags = GDB_STEP_ALL;
     gdb->general_thread = 0;
     gdb->resume_thread = -1;

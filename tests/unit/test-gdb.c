@@ -374,6 +374,25 @@ static void control_c_stops_what_runs(void **state)
     assert_int_equal(b->machine->run_state, RUN_STATE_PAUSED);
 }
 
+/* E.9: "Interrupts received while the program is stopped are queued". */
+static void control_c_ahead_of_the_resumption_stops_it(void **state)
+{
+    Bench *b = *state;
+
+    expect(b, "?", "T05thread:1;");
+    send_raw(b->fd, "\x03", 1);
+    expect(b, "qC", "QC1");
+    expect(b, "vCont;c", "T02thread:1;");
+    assert_int_equal(b->machine->run_state, RUN_STATE_PAUSED);
+    /* Once. */
+    send_packet(b, "c");
+    while (!machine_is_running(b->machine))
+        turn();
+    drain_loop();
+    fake_wait_steps(b->machine->vcpus[0], 100);
+    assert_true(machine_is_running(b->machine));
+}
+
 static void the_end_of_the_vm_is_reported(void **state)
 {
     Bench *b = *state;
@@ -654,6 +673,7 @@ int main(void)
         CASE(a_step_moves_one_cpu_alone),
         CASE(a_range_is_stepped_through_without_a_word),
         CASE(control_c_stops_what_runs),
+        CASE(control_c_ahead_of_the_resumption_stops_it),
         CASE(the_end_of_the_vm_is_reported),
         CASE(detaching_lets_the_vm_run),
         CASE(registers_are_written_as_they_are_read),
