@@ -2,7 +2,7 @@
 /*
  * The program's start-up order, and its end.
  *
- *   options -> logs, pid file -> character devices, accelerator, devices' properties -> build
+ *   options -> background (-daemonize) -> logs, pid file -> character devices, accelerator, devices' properties -> build
  *   (RAM, board, CPUs, boot image, reset) -> monitors, gdb stub -> run the main loop -> take everything down
  *
  * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
@@ -20,6 +20,7 @@
 #include "config/configure.h"
 #include "config/options.h"
 #include "config/pidfile.h"
+#include "core/daemon.h"
 #include "core/error.h"
 #include "core/lock.h"
 #include "core/log.h"
@@ -105,6 +106,7 @@ static bool run_loop(Machine *machine, const Options *options, GError **errp)
     bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp);
 
     if (ok) {
+        daemon_ready();
         if (!options->stopped)
             machine_start(machine);
         event_loop_run(event_loop_main());
@@ -155,17 +157,34 @@ static int run_machine(Options *options, GError **errp)
     return status;
 }
 
-static int run(Options *options, GError **errp)
+/* What is left to do where the VM runs. */
+static int run_here(Options *options, GError **errp)
 {
-    int status = -1;
+    int status;
 
-    take_names(options);
-    if (!options_resolve(options, errp) || !open_logs(options, errp))
+    if (!open_logs(options, errp))
         return -1;
     if (options->pidfile && !pidfile_create(options->pidfile, errp))
         return -1;
     status = run_machine(options, errp);
     pidfile_remove();
+    return status;
+}
+
+static int run(Options *options, GError **errp)
+{
+    int status = -1;
+
+    take_names(options);
+    if (!options_resolve(options, errp) || !options_write_config(options, errp))
+        return -1;
+    switch (options->daemonize ? daemon_fork(&status, errp) : DAEMON_CHILD) {
+    case DAEMON_CHILD:
+        return run_here(options, errp);
+    case DAEMON_PARENT:
+    case DAEMON_FAILED:
+        break;
+    }
     return status;
 }
 
@@ -181,6 +200,7 @@ int main(int argc, char **argv)
     switch (options_parse(&options, argc, argv, &err)) {
     case OPTIONS_RUN:
         status = run(&options, &err);
+        options_locate(&options, &err);
         break;
     case OPTIONS_DONE:
         break;
@@ -192,5 +212,7 @@ int main(int argc, char **argv)
     options_release(&options);
     if (err)
         log_error("%s", err->message);
+    if (err)
+        daemon_failed();
     return status < 0 ? EXIT_FAILURE : status;
 }

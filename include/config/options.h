@@ -22,6 +22,19 @@
 #include "core/machine.h"
 #include "core/object.h"
 
+typedef struct OptionSpec OptionSpec;
+
+typedef struct GivenOption {
+    const OptionSpec *spec;
+    char *arg; /* NULL: it has none */
+} GivenOption;
+
+/* A line of a configuration file: a key and its value, or the option as a whole (key is NULL). */
+typedef struct OptionOrigin {
+    char *option, *key, *value, *file;
+    unsigned line;
+} OptionOrigin;
+
 typedef struct Options {
     /* As given; NULL or empty if not. Repeats of the first group are merged. */
     KvNode *machine;     /* -machine, -enable-kvm's accel aside: type, board properties */
@@ -55,10 +68,14 @@ typedef struct Options {
     bool mem_prealloc;
     bool nographic;
     bool nodefaults;
+    bool daemonize;
     bool no_reboot, no_shutdown;
     bool stopped;        /* -S */
     bool monitor_given;  /* -monitor, also "none": no default one */
     bool help_printed;
+    char *writeconfig;
+    GPtrArray *given;    /* of GivenOption *: all, in order, for -writeconfig */
+    GPtrArray *origins;  /* of OptionOrigin *: where configuration files said what */
 
     /* Worked out by options_resolve. */
     bool serial_implied; /* no -serial */
@@ -77,5 +94,9 @@ void options_init(Options *options);
 void options_release(Options *options);
 OptionsResult options_parse(Options *options, int argc, char *const *argv, GError **errp);
 bool options_resolve(Options *options, GError **errp);
+/* -writeconfig; does nothing if it was not given. */
+bool options_write_config(const Options *options, GError **errp);
+/* Adds file and line to an error about an option that a configuration file gave. */
+void options_locate(const Options *options, GError **errp);
 
 #endif

@@ -28,6 +28,8 @@ bool log_set_mask(const char *names, GError **errp);
 void log_print_help(GString *out);
 /* "-D FILE": opened for writing, truncated. */
 bool log_set_file(const char *path, GError **errp);
+/* Its descriptor; -1 if logs go to stderr. */
+int log_file_fd(void);
 bool log_enabled(LogMask mask);
 void log_printf(LogMask mask, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 

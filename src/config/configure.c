@@ -17,7 +17,8 @@
 
 /* Properties of -machine that are no board's (opt-machine.c). */
 static const char *const common_machine_keys[] = {
-    "type", "accel", "kernel-irqchip", "memory-backend", "dump-guest-core",
+    "type",   "accel",  "kernel-irqchip", "memory-backend", "dump-guest-core",
+    "kernel", "initrd", "append",         "firmware",
 };
 
 static bool is_common_key(const char *key)

@@ -93,6 +93,24 @@ bool opt_machine(Options *options, const OptionSpec *spec, const char *arg, GErr
     return true;
 }
 
+/* QEMU's other spelling of -kernel and its kind; the option goes first. */
+void boot_resolve(Options *options)
+{
+    const struct {
+        const char *key;
+        char **field;
+    } keys[] = {{"kernel", &options->boot.kernel},
+                {"initrd", &options->boot.initrd},
+                {"append", &options->boot.append},
+                {"firmware", &options->boot.firmware}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        const char *value = machine_property(options, keys[i].key);
+        if (value && !*keys[i].field)
+            *keys[i].field = g_strdup(value);
+    }
+}
+
 static const AccelOps *accel_find(const char *name)
 {
     for (unsigned i = 0; accel_list[i]; i++) {
@@ -105,6 +123,7 @@ static const AccelOps *accel_find(const char *name)
 /* What is wrong with the accelerator's name or properties, accel_create says. */
 bool opt_accel(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
+    arg += g_str_has_prefix(arg, "accel=") ? strlen("accel=") : 0;
     g_auto(GStrv) parts = g_strsplit(arg, ",", 2);
     const AccelOps *accel = parts[0] ? accel_find(parts[0]) : NULL;
 

@@ -26,8 +26,13 @@ const OptionSpec option_table[] = {
      "begin messages with the time, with the VM's name"},
     {"pidfile", "FILE", GROUP_STANDARD, opt_set_string, FIELD(pidfile),
      "write the process id to FILE; it is removed at exit"},
+    {"daemonize", NULL, GROUP_STANDARD, opt_set_flag, FIELD(daemonize),
+     "run in the background; the command returns when everything listens"},
     {"nodefaults", NULL, GROUP_STANDARD, opt_set_flag, FIELD(nodefaults),
      "no device that was not asked for (the first serial port)"},
+    {"readconfig", "FILE", GROUP_STANDARD, opt_readconfig, 0, "options from a file, in QEMU's form: [section], key = \"value\""},
+    {"writeconfig", "FILE", GROUP_STANDARD, opt_writeconfig, 0,
+     "write the options given to FILE (- for stdout), for -readconfig, and go on"},
     {"no-user-config", NULL, GROUP_STANDARD, opt_no_effect, 0, "accepted: there are no configuration files to skip"},
 
     {"machine", "[type=]TYPE[,PROP=VALUE...]", GROUP_CPU, opt_machine, 0,

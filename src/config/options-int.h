@@ -20,8 +20,6 @@ typedef enum OptionGroup {
     GROUP_COUNT,
 } OptionGroup;
 
-typedef struct OptionSpec OptionSpec;
-
 /*
  * Puts the argument where it belongs; arg is NULL exactly if the row has no argument form. The
  * error says what is wrong with the argument, the caller adds which option it was. A handler that
@@ -46,6 +44,14 @@ extern const char *const option_group_titles[GROUP_COUNT];
 bool arg_asks_for_help(const char *arg);
 bool keyval_asks_for_help(KvNode *kv);
 
+/* NULL if there is none. */
+const OptionSpec *option_find(const char *name);
+/* Handles an option and notes that it was given; arg is NULL exactly if the option has none. The
+ * error does not name the option. */
+bool options_handle(Options *options, const char *name, const char *arg, GError **errp);
+/* Whether these are the members of an -object that holds a secret in clear. */
+bool keyval_has_secret(const char *option, KvNode *kv);
+
 /* options.c: text for stdout; nothing after it is looked at, and the program ends with status 0. */
 void options_print_help(Options *options, const GString *text);
 /* Values that are only kept. */
@@ -60,6 +66,8 @@ OptionHandler opt_gdb_default;
 OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_rtc, opt_uuid, opt_action;
 /* The machine type -machine names, or the default. */
 bool machine_type_resolve(Options *options, GError **errp);
+/* Puts -machine kernel=, initrd=, append= and firmware= into options->boot. */
+void boot_resolve(Options *options);
 /* Puts -machine accel= and kernel-irqchip= into options->accels. */
 bool accel_resolve(Options *options, GError **errp);
 /* -machine KEY=, also spelled with "_" for "-". */
@@ -75,6 +83,10 @@ bool ram_resolve(Options *options, GError **errp);
 
 /* opt-process.c */
 OptionHandler opt_name, opt_msg;
+
+/* config-file.c */
+OptionHandler opt_readconfig, opt_writeconfig;
+GPtrArray *option_origins_new(void);
 
 /* opt-global.c */
 OptionHandler opt_global;

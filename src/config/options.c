@@ -14,6 +14,14 @@
 
 #define HELP_COLUMN 24
 
+static void given_option_free(void *opaque)
+{
+    GivenOption *given = opaque;
+
+    g_free(given->arg);
+    g_free(given);
+}
+
 void options_init(Options *options)
 {
     *options = (Options){
@@ -24,6 +32,8 @@ void options_init(Options *options)
         .serials = g_ptr_array_new_with_free_func(g_free),
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
         .globals = g_ptr_array_new_with_free_func(global_property_free),
+        .given = g_ptr_array_new_with_free_func(given_option_free),
+        .origins = option_origins_new(),
         .machine = keyval_parse("", NULL, NULL),
         .memory = keyval_parse("", NULL, NULL),
         .smp = keyval_parse("", NULL, NULL),
@@ -53,6 +63,9 @@ void options_release(Options *options)
     g_ptr_array_free(options->serials, TRUE);
     g_ptr_array_free(options->monitors, TRUE);
     g_ptr_array_free(options->globals, TRUE);
+    g_ptr_array_free(options->given, TRUE);
+    g_ptr_array_free(options->origins, TRUE);
+    g_free(options->writeconfig);
     memset(options, 0, sizeof(*options));
 }
 
@@ -155,7 +168,7 @@ bool opt_help(Options *options, const OptionSpec *spec, const char *arg, GError 
     return true;
 }
 
-static const OptionSpec *find_option(const char *name)
+const OptionSpec *option_find(const char *name)
 {
     for (const OptionSpec *spec = option_table; spec->name; spec++) {
         if (strcmp(spec->name, name) == 0)
@@ -178,6 +191,37 @@ static bool unknown_option(const char *word, const char *name, GError **errp)
     return error_set_code(errp, VMM_ERROR_USAGE, "unknown option '%s'; 'vmm -help' lists all", word);
 }
 
+bool keyval_has_secret(const char *option, KvNode *kv)
+{
+    return strcmp(option, "object") == 0 && g_strcmp0(keyval_get(kv, "qom-type"), "secret") == 0 && keyval_get(kv, "data");
+}
+
+/* As it may be shown: of a secret only its id. */
+static char *shown_argument(const OptionSpec *spec, const char *arg)
+{
+    g_autoptr(KvNode) kv = spec->handle == opt_object ? keyval_parse(arg, "qom-type", NULL) : NULL;
+
+    if (spec->handle == opt_object && !kv)
+        return g_strndup(arg, strcspn(arg, ","));
+    if (!kv || !keyval_has_secret(spec->name, kv))
+        return g_strdup(arg);
+    return g_strdup_printf("secret,id=%s", keyval_get(kv, "id") ? keyval_get(kv, "id") : "");
+}
+
+bool options_handle(Options *options, const char *name, const char *arg, GError **errp)
+{
+    const OptionSpec *spec = option_find(name);
+
+    if (!spec)
+        return unknown_option(name, name, errp);
+    if (!spec->handle(options, spec, arg, errp))
+        return false;
+    GivenOption *given = g_new(GivenOption, 1);
+    *given = (GivenOption){spec, g_strdup(arg)};
+    g_ptr_array_add(options->given, given);
+    return true;
+}
+
 /* Handles the option at *argv and moves it past the option's words. */
 static bool parse_option(Options *options, char *const **argv, GError **errp)
 {
@@ -187,18 +231,18 @@ static bool parse_option(Options *options, char *const **argv, GError **errp)
     if (word[0] != '-' || !*name)
         return error_set_code(errp, VMM_ERROR_USAGE, "unexpected argument '%s'; options begin with '-'", word);
 
-    const OptionSpec *spec = find_option(name);
+    const OptionSpec *spec = option_find(name);
     if (!spec)
         return unknown_option(word, name, errp);
     if (spec->form && !**argv)
         return error_set_code(errp, VMM_ERROR_USAGE, "option '%s' needs an argument: %s", word, spec->form);
 
     const char *arg = spec->form ? *(*argv)++ : NULL;
-    if (!spec->handle(options, spec, arg, errp)) {
-        g_prefix_error(errp, "-%s%s%s: ", spec->name, arg ? " " : "", arg ? arg : "");
-        return false;
-    }
-    return true;
+    if (options_handle(options, name, arg, errp))
+        return true;
+    g_autofree char *shown = arg ? shown_argument(spec, arg) : NULL;
+    g_prefix_error(errp, "-%s%s%s: ", spec->name, shown ? " " : "", shown ? shown : "");
+    return false;
 }
 
 OptionsResult options_parse(Options *options, int argc, char *const *argv, GError **errp)
@@ -223,6 +267,13 @@ static bool check_boot(const BootOptions *boot, GError **errp)
     return true;
 }
 
+/* "stdio" or "mon:stdio", with or without properties. */
+static bool is_stdio(const char *device)
+{
+    device += g_str_has_prefix(device, "mon:") ? strlen("mon:") : 0;
+    return g_str_has_prefix(device, "stdio") && (device[5] == '\0' || device[5] == ',');
+}
+
 static bool monitor_is_on_terminal(const Options *options)
 {
     for (guint i = 0; i < options->monitors->len; i++) {
@@ -233,20 +284,46 @@ static bool monitor_is_on_terminal(const Options *options)
     return false;
 }
 
+/* What wants the terminal, the gdb stub and qtest aside; NULL: nothing. */
+static const char *terminal_user(const Options *options)
+{
+    if (options->nographic && options->serial_implied)
+        return "-nographic";
+    for (guint i = 0; i < options->chardevs->len; i++) {
+        if (strcmp(keyval_get(g_ptr_array_index(options->chardevs, i), "backend"), "stdio") == 0)
+            return "-chardev stdio";
+    }
+    for (guint i = 0; i < options->serials->len; i++) {
+        if (is_stdio(g_ptr_array_index(options->serials, i)))
+            return "-serial stdio";
+    }
+    if (options->debugcon && is_stdio(options->debugcon))
+        return "-debugcon stdio";
+    return monitor_is_on_terminal(options) ? "a monitor on stdio" : NULL;
+}
+
 /* The terminal has one user. */
 static bool check_gdb(const Options *options, GError **errp)
 {
-    bool taken = (options->debugcon && strstr(options->debugcon, "stdio")) || monitor_is_on_terminal(options);
+    const char *user = g_strcmp0(options->gdb, "stdio") == 0 ? terminal_user(options) : NULL;
 
-    if (!options->gdb || strcmp(options->gdb, "stdio") != 0)
-        return true;
-    for (guint i = 0; i < options->chardevs->len; i++)
-        taken = taken || strcmp(keyval_get(g_ptr_array_index(options->chardevs, i), "backend"), "stdio") == 0;
-    for (guint i = 0; i < options->serials->len; i++)
-        taken = taken || strstr(g_ptr_array_index(options->serials, i), "stdio");
-    if (taken)
-        return error_set_code(errp, VMM_ERROR_USAGE, "-gdb stdio: the terminal is a serial port's, a monitor's or the "
-                              "debug console's already; use -gdb unix:PATH");
+    if (user)
+        return error_set_code(errp, VMM_ERROR_USAGE, "-gdb stdio: the terminal is taken by %s; use -gdb unix:PATH", user);
+    return true;
+}
+
+static bool check_daemonize(const Options *options, GError **errp)
+{
+    const char *user = terminal_user(options);
+
+    if (g_strcmp0(options->gdb, "stdio") == 0)
+        user = "-gdb stdio";
+    if (g_strcmp0(options->qtest, "stdio") == 0)
+        user = "-qtest stdio";
+    if (options->daemonize && user)
+        return error_set_code(errp, VMM_ERROR_USAGE,
+                              "-daemonize: %s needs the terminal, which a process in the background does not have; leave "
+                              "one of them out", user);
     return true;
 }
 
@@ -263,7 +340,8 @@ static void default_serial(Options *options)
 bool options_resolve(Options *options, GError **errp)
 {
     default_serial(options);
+    boot_resolve(options);
     return machine_type_resolve(options, errp) && accel_resolve(options, errp) &&
            smp_resolve(options->smp, &options->topology, errp) && ram_resolve(options, errp) &&
-           check_boot(&options->boot, errp) && check_gdb(options, errp);
+           check_boot(&options->boot, errp) && check_gdb(options, errp) && check_daemonize(options, errp);
 }

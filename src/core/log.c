@@ -78,6 +78,11 @@ bool log_set_file(const char *path, GError **errp)
     return true;
 }
 
+int log_file_fd(void)
+{
+    return log_fd == STDERR_FILENO ? -1 : log_fd;
+}
+
 bool log_enabled(LogMask mask)
 {
     return (log_mask & mask) != 0;
