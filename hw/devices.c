@@ -4,6 +4,7 @@
  */
 #include "core/device.h"
 
+#include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/pm.h"
 #include "hw/char/serial.h"
 #include "hw/input/i8042.h"
@@ -14,6 +15,8 @@
 #include "hw/misc/pc-devices.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/reset-control.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/piix3.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
 
@@ -29,6 +32,9 @@ const DeviceType *const device_types[] = {
     &reset_control_type,
     &acpi_pm_type,
     &fw_cfg_type,
+    &i440fx_type,
+    &piix3_type,
+    &piix4_pm_type,
     /* ISA devices a user may add */
     &isa_serial_type,
     &isa_debugcon_type,

@@ -33,12 +33,17 @@ static bool make_plan(PcMachine *pc, GError **errp)
     return pc->plan;
 }
 
+bool pc_boots_directly(const PcMachine *pc)
+{
+    return pc->machine.boot.kernel || !pc->machine.boot.firmware;
+}
+
 bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp)
 {
     const BootOptions *boot = &pc->machine.boot;
 
     /* Firmware brings its own way to find the tables. */
-    if (board && !boot->firmware && !build_tables(pc, board, errp))
+    if (board && pc_boots_directly(pc) && !build_tables(pc, board, errp))
         return false;
     if (!boot->kernel)
         return true;
@@ -55,6 +60,8 @@ static bool place(PcMachine *pc, GError **errp)
     AddressSpace *as = &pc->machine.memory;
     const AcpiTables *acpi = pc->tables;
 
+    if (pc_boots_directly(pc))
+        pc_pci_setup(pc);
     if (acpi && (!dma_write(as, RSDP_ADDR, acpi->rsdp->data, acpi->rsdp->len) ||
                  !dma_write(as, TABLES_ADDR, acpi->tables->data, acpi->tables->len)))
         return error_set(errp, "cannot place the ACPI tables");

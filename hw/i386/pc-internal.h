@@ -6,6 +6,7 @@
 #ifndef HW_I386_PC_INTERNAL_H
 #define HW_I386_PC_INTERNAL_H
 
+#include "core/bits.h"
 #include "hw/i386/pc.h"
 
 enum {
@@ -29,10 +30,15 @@ enum {
     PORT_SMI = ACPI_SMI_CMD_PORT,
     PORT_ELCR = 0x4d0,
     PORT_FW_CFG = FW_CFG_PORT,
-    PORT_PM = ACPI_PM_BASE,
+    PORT_PM = ACPI_PM_BASE, /* where we place it; firmware may choose otherwise */
+    PORT_SMBUS = 0x700,
+    PORT_CONFADD = 0xcf8,
+    PORT_CONFDATA = 0xcfc,
     PORT_RESET = RESET_CONTROL_PORT,
 };
 
+#define PCI_IO_START 0xc000 /* ports for PCI: to 64 KiB */
+#define PCI_HOLE64_MAX (512 * GIB)
 #define PC_BIOS_AREA 0xe0000ull /* to 1 MiB: the last 128 KiB of the firmware, or our tables */
 
 /* --- pc.c --- */
@@ -55,7 +61,25 @@ void pc_memory_release(PcMachine *pc);
 /* The A20 gate's output. */
 void pc_memory_set_a20(PcMachine *pc, bool on);
 
+/* --- pc-pci.c --- */
+/* Host and ISA bridge; after the memory and the interrupt controllers. */
+bool pc_pci_build(PcMachine *pc, GError **errp);
+/* The function that places the ACPI block; after that. */
+bool pc_pci_build_pm(PcMachine *pc, GError **errp);
+/* Where devices may be mapped: start included, end not. After the CPU model. */
+typedef struct PcHoles {
+    uint64_t start32, end32;
+    uint64_t start64, end64; /* empty if the processors cannot address it */
+} PcHoles;
+PcHoles pc_pci_holes(const PcMachine *pc);
+
+/* --- pc-pci-setup.c --- */
+/* In a firmware's stead: shadow RAM, interrupt routes, ACPI registers, BARs. */
+void pc_pci_setup(PcMachine *pc);
+
 /* --- pc-boot.c --- */
+/* No firmware runs: the board prepares what one would. */
+bool pc_boots_directly(const PcMachine *pc);
 /* Builds tables and boot plan from the devices there are. */
 bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
 /* Puts tables and kernel into memory and the boot processor at its entry. */

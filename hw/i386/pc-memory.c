@@ -10,9 +10,9 @@
  *     0xc0000000      hole for devices (PCI)
  *                     RAM
  *     1 MiB
- *     0xe0000         the firmware's last 128 KiB; without firmware, RAM with the ACPI tables
- *     0xc0000         RAM: option ROMs
- *     0xa0000         hole for a display adapter's memory
+ *     0xc0000         RAM or PCI, as the host bridge's PAM registers say: option ROMs, and from 0xe0000 on the
+ *                     firmware's last 128 KiB; without firmware, RAM with the ACPI tables
+ *     0xa0000         a display adapter's memory
  *     0               RAM
  *
  * A20 (IBM PC/AT Technical Reference): held low, each odd MiB shows the even one below. Modelled for
@@ -26,7 +26,6 @@
 #include "pc-internal.h"
 
 #define LOW_RAM_END 0xa0000ull
-#define OPTION_ROMS 0xc0000ull
 #define EBDA 0x9fc00ull
 #define FIRMWARE_MAX (16 * MIB)
 #define FIRMWARE_ISA_MAX (MIB - PC_BIOS_AREA)
@@ -58,12 +57,9 @@ static bool load_firmware(PcMachine *pc, const char *path, GError **errp)
         return false;
     memcpy(pc->firmware_block->host, data, len);
     pc->firmware_size = len;
-
-    uint64_t isa = MIN(len, FIRMWARE_ISA_MAX);
+    pc->firmware_isa_size = MIN(len, FIRMWARE_ISA_MAX);
     memory_region_init_rom(&pc->firmware, "pc.bios", pc->firmware_block, 0, len);
     memory_region_add(&pc->machine.memory_root, 4 * GIB - len, &pc->firmware, 0);
-    memory_region_init_alias(&pc->firmware_isa, "isa-bios", &pc->firmware, len - isa, isa);
-    memory_region_add(&pc->machine.memory_root, MIB - isa, &pc->firmware_isa, 1);
     return true;
 }
 
@@ -89,7 +85,6 @@ bool pc_memory_build(PcMachine *pc, GError **errp)
     if (size < MIB)
         return error_set(errp, "%" PRIu64 " KiB of RAM are too few for a PC: give at least 1 MiB with -m", size / KIB);
     add_ram(pc, "ram-low", 0, 0, LOW_RAM_END);
-    add_ram(pc, "ram-bios", OPTION_ROMS, OPTION_ROMS, MIB - OPTION_ROMS);
     add_ram(pc, "ram-below-4g", MIB, MIB, below_4g - MIB);
     add_ram(pc, "ram-above-4g", 4 * GIB, below_4g, above_4g);
     memory_region_init_alias(&pc->a20_wrap, "a20-wrap", &machine->memory_root, 0, MIB);
@@ -109,7 +104,7 @@ void pc_memory_set_a20(PcMachine *pc, bool on)
 /* All may be half built. */
 void pc_memory_release(PcMachine *pc)
 {
-    MemoryRegion *regions[] = {&pc->firmware_isa, &pc->firmware, &pc->a20_wrap};
+    MemoryRegion *regions[] = {&pc->firmware, &pc->a20_wrap};
 
     for (unsigned i = 0; i < pc->ram_pieces; i++) {
         memory_region_remove(&pc->ram[i]);

@@ -5,7 +5,7 @@
  * Sources: IBM PC/AT Technical Reference (ports, interrupts, CMOS); ICH9 data sheet, chapter 9.3
  * (fixed and variable I/O ranges); the MultiProcessor Specification for IRQ 0 on I/O APIC pin 2.
  *
- * Not modelled: PCI (and what hangs on it), DMA controllers, floppy, parallel port, a display.
+ * Not modelled: DMA controllers, floppy, parallel port, a display.
  */
 #include "hw/i386/pc.h"
 
@@ -127,13 +127,12 @@ static bool build_acpi_pm(PcMachine *pc, GError **errp)
     if (!pc->acpi)
         return true;
     pc->pm = (AcpiPm *)device_new(&acpi_pm_type, machine, NULL);
-    acpi_pm_connect(pc->pm, machine_gsi(machine, ACPI_SCI_IRQ));
-    pc->pm->acpi_enabled_at_reset = !machine->boot.firmware;
+    acpi_pm_connect(pc->pm, piix3_isa_irq(pc->piix3, ACPI_SCI_IRQ));
+    pc->pm->acpi_enabled_at_reset = pc_boots_directly(pc);
     if (!pc_realize(&pc->pm->dev, errp))
         return false;
-    pc_map_ports(pc, PORT_PM, &pc->pm->io);
     pc_map_ports(pc, PORT_SMI, &pc->pm->smi);
-    return true;
+    return pc_pci_build_pm(pc, errp);
 }
 
 static bool build_fw_cfg(PcMachine *pc, GError **errp)
@@ -316,8 +315,8 @@ static bool pc_build(Machine *machine, GError **errp)
     /* Under qtest no processor runs, so none needs a program. */
     if (!machine->boot.kernel && !machine->boot.firmware && machine->accel->ops != &qtest_accel_ops)
         return error_set(errp, "there is nothing to boot: give a kernel with -kernel or a firmware image with -bios");
-    if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !build_timers(pc, errp) ||
-        !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) || !build_fw_cfg(pc, errp) ||
+    if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
+        !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) || !build_fw_cfg(pc, errp) ||
         !build_serials(pc, errp) || !build_user_devices(pc, errp))
         return false;
     set_cmos(pc);
@@ -360,7 +359,7 @@ static const Property pc_props[] = {
 
 const MachineType pc_machine_type = {
     .name = "pc",
-    .desc = "PC with ISA devices, APICs and ACPI",
+    .desc = "PC (i440FX and PIIX) with ISA and PCI devices, APICs and ACPI",
     .versioned_name = "pc-i440fx-",
     .instance_size = sizeof(PcMachine),
     .props = pc_props,

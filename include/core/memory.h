@@ -63,7 +63,7 @@ typedef struct MemoryRegionOps {
 typedef enum MemoryRegionKind {
     MEMORY_REGION_CONTAINER,
     MEMORY_REGION_RAM,
-    MEMORY_REGION_ROM, /* guest writes are dropped */
+    MEMORY_REGION_ROM, /* guest writes are dropped, or go to ops if there are any (a ROM device) */
     MEMORY_REGION_IO,
     MEMORY_REGION_ALIAS,
 } MemoryRegionKind;
@@ -107,6 +107,9 @@ void memory_region_init_ram(MemoryRegion *mr, const char *name, RamBlock *ram, u
                             uint64_t size);
 void memory_region_init_rom(MemoryRegion *mr, const char *name, RamBlock *ram, uint64_t ram_offset,
                             uint64_t size);
+/* Read and executed as ROM, written as a device: flash, or shadow RAM under a ROM. */
+void memory_region_init_rom_device(MemoryRegion *mr, const MemoryRegionOps *ops, void *opaque, const char *name,
+                                   RamBlock *ram, uint64_t ram_offset, uint64_t size);
 void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *target, uint64_t target_offset,
                               uint64_t size);
 /* Takes it out of its container if it is still in one (a container must be empty). Waits for readers

@@ -234,10 +234,11 @@ static unsigned write_part(AddressSpace *as, uint64_t addr, const void *buf, uin
         return unclaimed_access_size(addr, len);
     }
     uint64_t offset = addr - s->addr + s->mr_offset;
-    if (s->read_only) {
+    bool rom_device = s->mr->ram && s->mr->ops;
+    if (s->read_only && !rom_device) {
         n = ram_part(s, addr, len);
         *result = MEM_TX_ACCESS_ERROR;
-    } else if (s->mr->ram) {
+    } else if (s->mr->ram && !rom_device) {
         n = ram_part(s, addr, len);
         memcpy(memory_section_host(s, addr), buf, n);
         if (as->ram_written)

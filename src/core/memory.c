@@ -108,6 +108,14 @@ void memory_region_init_rom(MemoryRegion *mr, const char *name, RamBlock *ram, u
     init_backed(mr, MEMORY_REGION_ROM, name, ram, ram_offset, size);
 }
 
+void memory_region_init_rom_device(MemoryRegion *mr, const MemoryRegionOps *ops, void *opaque, const char *name,
+                                   RamBlock *ram, uint64_t ram_offset, uint64_t size)
+{
+    memory_region_init_rom(mr, name, ram, ram_offset, size);
+    mr->ops = ops;
+    mr->opaque = opaque;
+}
+
 void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *target, uint64_t target_offset,
                               uint64_t size)
 {

@@ -165,6 +165,29 @@ static void read_only_ram_drops_writes(void **state)
     space_release(&s);
 }
 
+static void a_rom_device_reads_as_memory_and_takes_writes(void **state)
+{
+    Space s;
+    MemoryRegion flash;
+    uint64_t value;
+
+    space_init(&s, &byte_ops);
+    s.ram->host[0x20] = 0x5a;
+    memory_region_init_rom_device(&flash, &byte_ops, &s.probe, "flash", s.ram, 0, 0x1000);
+    memory_region_add(&s.root, 0x40000, &flash, 0);
+    address_space_load(&s.as, 0x40020, 1, &value);
+    assert_int_equal(value, 0x5a);
+    assert_int_equal(s.probe.reads, 0);
+    assert_int_equal(address_space_store(&s.as, 0x40020, 2, 0x1234), MEM_TX_OK);
+    assert_int_equal(s.probe.writes, 2); /* bytes, as its ops say */
+    assert_int_equal(s.probe.offset[1], 0x21);
+    assert_int_equal(s.probe.value[1], 0x12);
+    assert_false(dma_write(&s.as, 0x40020, &value, 1));
+    assert_int_equal(s.ram->host[0x20], 0x5a);
+    memory_region_release(&flash);
+    space_release(&s);
+}
+
 static void a_wide_access_is_split_for_a_byte_device(void **state)
 {
     Space s;
@@ -432,6 +455,7 @@ int main(void)
         cmocka_unit_test(among_equals_the_newest_wins),
         cmocka_unit_test(an_alias_shows_part_of_its_target),
         cmocka_unit_test(read_only_ram_drops_writes),
+        cmocka_unit_test(a_rom_device_reads_as_memory_and_takes_writes),
         cmocka_unit_test(a_wide_access_is_split_for_a_byte_device),
         cmocka_unit_test(a_narrow_access_is_widened_for_a_dword_device),
         cmocka_unit_test(a_size_the_device_does_not_allow_reads_as_ones),

@@ -22,7 +22,7 @@ enum {
     ACPI_PM1_CNT = 0x04,
     ACPI_PM_TMR = 0x08,
     ACPI_GPE0 = 0x20,    /* 8 bytes status, 8 bytes enable */
-    ACPI_PM_IO_SIZE = 0x80,
+    ACPI_PM_IO_SIZE = 0x40,
 };
 #define ACPI_PM1_EVT_LEN 4
 #define ACPI_PM1_CNT_LEN 2

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The "pc" machine: an ISA PC with APICs and ACPI.
+ * The "pc" machine: i440FX and PIIX, with APICs and ACPI.
  *
  * Locking: machine_lock for everything here.
  */
@@ -8,6 +8,7 @@
 #define HW_I386_PC_H
 
 #include "core/machine.h"
+#include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/pm.h"
 #include "hw/i386/acpi-tables.h"
 #include "hw/i386/boot.h"
@@ -20,10 +21,12 @@
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/port92.h"
 #include "hw/misc/reset-control.h"
+#include "hw/pci/i440fx.h"
+#include "hw/pci/piix3.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
 
-#define PC_RAM_PIECES 4
+#define PC_RAM_PIECES 3
 
 typedef struct PcMachine {
     Machine machine;
@@ -38,11 +41,14 @@ typedef struct PcMachine {
     unsigned ram_pieces;
     MemoryRegion a20_wrap; /* enabled while A20 is held low */
     RamBlock *firmware_block;
-    MemoryRegion firmware, firmware_isa;
-    uint64_t firmware_size;
+    MemoryRegion firmware;
+    uint64_t firmware_size, firmware_isa_size; /* above: at 4 GiB; what of it shows below 1 MiB */
     MemMap map;
 
     /* Devices; all belong to machine.devices. NULL where the accelerator has them. */
+    I440fx *i440fx;
+    Piix3 *piix3;
+    Piix4Pm *piix4_pm;
     I8259 *pic;
     IoApic *ioapic;
     LapicBus *lapics;
