@@ -2,7 +2,7 @@
 /*
  * The program's start-up order, and its end.
  *
- *   options -> background (-daemonize) -> logs, pid file -> character devices, accelerator, devices' properties -> build
+ *   options -> background (-daemonize) -> logs, pid file -> character devices, images, accelerator, devices' properties -> build
  *   (RAM, board, CPUs, boot image, reset) -> monitors, gdb stub -> run the main loop -> take everything down
  *
  * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "accel/qtest.h"
+#include "block/backend.h"
+#include "block/drive.h"
 #include "chardev/char.h"
 #include "config/configure.h"
 #include "config/options.h"
@@ -148,11 +150,14 @@ static int run_machine(Options *options, GError **errp)
     if (!machine)
         return -1;
     chardev_set_quit_hook(quit_from_terminal, machine);
-    if (machine_build(machine, errp)) {
+    blk_bind_machine(machine);
+    if (machine_build(machine, errp) && drives_check_used(errp)) {
         warn_of_unused_globals(options);
         if (take_signals(machine, errp) && run_loop(machine, options, errp))
             status = machine->exit_status;
     }
+    blk_drain_all();
+    blk_bind_machine(NULL);
     machine_free(machine);
     return status;
 }
@@ -208,6 +213,7 @@ int main(int argc, char **argv)
         status = -1;
         break;
     }
+    drives_close();
     chardev_cleanup();
     options_release(&options);
     if (err)

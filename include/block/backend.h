@@ -83,6 +83,8 @@ const char *blk_id(const BlockBackend *blk);
 const char *blk_name(const BlockBackend *blk);
 /* Each backend has at most one device: claimed when the device's drive= is set (PROP_DRIVE). */
 bool blk_attach_device(BlockBackend *blk, GError **errp);
+/* What drive=NAME names: a drive by id, or a node, which then gets a backend of its own. Attached, or NULL. */
+BlockBackend *blk_attach_by_name(const char *name, GError **errp);
 void blk_detach_device(BlockBackend *blk);
 bool blk_has_device(const BlockBackend *blk);
 void blk_set_device_ops(BlockBackend *blk, const BlockDeviceOps *ops, void *opaque);
@@ -130,6 +132,9 @@ bool blk_can_discard(const BlockBackend *blk); /* discard=unmap */
 
 void blk_set_error_policy(BlockBackend *blk, BlockErrorPolicy on_read, BlockErrorPolicy on_write);
 BlockErrorPolicy blk_error_policy(const BlockBackend *blk, bool write);
+/* Limits; groups of the same name share theirs. NULL: none. */
+typedef struct ThrottleConfig ThrottleConfig; /* block/throttle.h */
+void blk_set_throttle(BlockBackend *blk, const char *group, const ThrottleConfig *config);
 void blk_get_stats(const BlockBackend *blk, BlockStats *out);
 
 /*

@@ -24,8 +24,14 @@ typedef struct KvNode KvNode;
 
 /* NULL with an error that names the offending part. implied_key may be NULL. */
 KvNode *keyval_parse(const char *arg, const char *implied_key, GError **errp);
+/* The same for options that are older than nesting (-drive): "file=x,file.locking=off" are two keys. Never JSON.
+ * keyval_foreach gives them as they were written. */
+KvNode *keyval_parse_flat(const char *arg, const char *implied_key, GError **errp);
 /* On failure into is as before. */
 bool keyval_merge(KvNode *into, const char *arg, const char *implied_key, GError **errp);
+/* An empty dictionary, and a string under a dotted path of one; for options made of other options. */
+KvNode *keyval_new_dict(void);
+bool keyval_set(KvNode *dict, const char *path, const char *value, GError **errp);
 void keyval_free(KvNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KvNode, keyval_free)
 

@@ -45,6 +45,8 @@ typedef struct Options {
     GPtrArray *devices;  /* of KvNode *: -device */
     GPtrArray *objects;  /* of Object *: -object, NEW with properties set; the machine takes them */
     GPtrArray *chardevs; /* of KvNode *: -chardev */
+    GPtrArray *drives;   /* of KvNode *: -drive, and what -hda and its kind stand for */
+    GPtrArray *blockdevs; /* of KvNode *: -blockdev */
     GPtrArray *serials;  /* of char *: -serial */
     GPtrArray *monitors; /* of MonitorOptions *: -monitor, -qmp, -mon; options_resolve adds those of "mon:" */
     CpuOptions cpu;

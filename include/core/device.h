@@ -38,6 +38,7 @@ typedef enum PropertyKind {
     PROP_STRING,  /* char *, owned by the device */
     PROP_ENUM,    /* int, index into names */
     PROP_CHARDEV, /* CharBackend (embedded), attached to a chardev by id (chardev/char.h) */
+    PROP_DRIVE,   /* BlockBackend *, the device's own, by drive id or node-name (block/backend.h) */
 } PropertyKind;
 
 typedef struct Property {

@@ -64,6 +64,7 @@ void blk_unref(BlockBackend *blk)
     if (!blk || --blk->refs)
         return;
     blk_reset(blk);
+    blk_set_throttle(blk, NULL, NULL);
     g_ptr_array_remove(backends, blk);
     block_node_unref(blk->root);
     pthread_cond_destroy(&blk->drained);
@@ -90,6 +91,23 @@ bool blk_attach_device(BlockBackend *blk, GError **errp)
     blk->has_device = true;
     blk_ref(blk);
     return true;
+}
+
+BlockBackend *blk_attach_by_name(const char *name, GError **errp)
+{
+    BlockBackend *blk = blk_find(name);
+    BlockNode *node = blk ? NULL : block_node_find(name);
+    bool attached;
+
+    if (!blk && !node) {
+        error_set_code(errp, VMM_ERROR_USAGE, "there is no drive with this id and no node of this name; make it with -drive "
+                       "if=none,id=%s or -blockdev node-name=%s", name, name);
+        return NULL;
+    }
+    blk = blk ? blk_ref(blk) : blk_new(NULL, node);
+    attached = blk_attach_device(blk, errp);
+    blk_unref(blk); /* the device's reference keeps it */
+    return attached ? blk : NULL;
 }
 
 void blk_detach_device(BlockBackend *blk)
@@ -200,7 +218,8 @@ void blk_submit(BlockBackend *blk, BlockRequest *req)
     req->start_ns = clock_get_ns(VMCLOCK_MONO);
     TRACE4(block_submit, req, req->op, req->offset, req->bytes);
     blk_request_entered(blk);
-    blk_request_start(req);
+    if (!throttle_group_holds(req))
+        blk_request_start(req);
 }
 
 bool blk_request_is_stale(const BlockRequest *req)
@@ -239,6 +258,7 @@ void blk_drain(BlockBackend *blk)
 {
     EventLoop *loop = event_loop_current();
 
+    throttle_group_release(blk);
     if (loop)
         drain_on_loop(blk, loop);
     else

@@ -6,7 +6,8 @@
  *   open.c        options and file names into nodes; probe.c: formats guessed
  *   io.c          one transfer: engine or worker; completions on the submitter's loop
  *   backend.c     the device's side: a request's life; submit.c: its way through the graph
- *   policy.c      werror/rerror, parking, events
+ *   policy.c      werror/rerror, parking, events; throttle-group.c: requests that wait for their limit
+ *   drive.c       -drive; conf.c: properties of disk devices
  *   drivers.c     the table; file.c, raw.c, null.c: the drivers
  */
 #ifndef SRC_BLOCK_BLOCK_INT_H
@@ -27,6 +28,10 @@ extern const BlockDriver block_driver_file, block_driver_raw, block_driver_null;
 bool block_node_rename(BlockNode *node, const char *name, GError **errp);
 /* node.c: a node that is not open, and its references. */
 void block_node_free(BlockNode *node);
+/* open.c: the path in "PATH" or "file:PATH"; NULL with an error for another protocol. */
+const char *block_plain_path(const char *filename, GError **errp);
+/* file.c: the values of aio=. */
+extern const char *const block_file_aio_names[];
 /* file.c: makes sure there is a file to open. */
 bool block_file_create(const char *path, GError **errp);
 /* The blocking call io stands for. */
@@ -34,6 +39,8 @@ int block_io_execute(const BlockIo *io);
 
 /* probe.c: the format these first bytes show; raw if none. */
 const BlockDriver *block_probe_head(const uint8_t *head, uint64_t file_size);
+
+typedef struct ThrottleGroup ThrottleGroup; /* throttle-group.c */
 
 struct BlockBackend {
     char *id;
@@ -47,6 +54,7 @@ struct BlockBackend {
 
     unsigned generation; /* atomic */
     BlockStats stats;    /* each atomic */
+    ThrottleGroup *throttle; /* NULL: no limits */
 
     pthread_mutex_t lock; /* guards what follows */
     unsigned in_flight;
@@ -62,6 +70,10 @@ void blk_request_finish(BlockRequest *req, int ret);
 /* backend.c: in_flight goes down; wakes who drains. */
 void blk_request_left(BlockBackend *blk);
 void blk_request_entered(BlockBackend *blk);
+/* throttle-group.c: true if req waits there; it will be started by the group. */
+bool throttle_group_holds(BlockRequest *req);
+/* throttle-group.c: starts all of blk's requests that wait. */
+void throttle_group_release(BlockBackend *blk);
 /* policy.c: true if req is parked or its error becomes *ret. */
 bool blk_error_parks(BlockRequest *req, int *ret);
 /* policy.c: requests parked so far, off the list. */

@@ -329,12 +329,12 @@ static void file_info(BlockNode *node, BlockInfo *out)
         out->allocated_bytes = (uint64_t)st.st_blocks * 512;
 }
 
-static const char *const aio_names[] = {"threads", NULL};
+const char *const block_file_aio_names[] = {"threads", NULL};
 static const char *const locking_names[] = {"auto", "on", "off", NULL};
 
 static const Property file_props[] = {
     {"filename", PROP_STRING, offsetof(FileNode, path), NULL, "the file or block device"},
-    {"aio", PROP_ENUM, offsetof(FileNode, aio), "threads", "how requests are handed to the host", aio_names},
+    {"aio", PROP_ENUM, offsetof(FileNode, aio), "threads", "how requests are handed to the host", block_file_aio_names},
     {"locking", PROP_ENUM, offsetof(FileNode, locking), "auto", "lock the image against other processes", locking_names},
     {.name = NULL},
 };

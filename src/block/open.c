@@ -218,7 +218,7 @@ BlockNode *block_node_open(KvNode *options, unsigned flags, GError **errp)
 /* --- by name --- */
 
 /* The path in "PATH" or "file:PATH"; NULL for another protocol, which is named. */
-static const char *plain_path(const char *filename, GError **errp)
+const char *block_plain_path(const char *filename, GError **errp)
 {
     size_t scheme = strspn(filename, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
 
@@ -234,7 +234,7 @@ static const char *plain_path(const char *filename, GError **errp)
 static BlockNode *open_file(const char *filename, const char *format, const BlockNode *parent, unsigned flags,
                             GError **errp)
 {
-    const char *path = plain_path(filename, errp);
+    const char *path = block_plain_path(filename, errp);
     const BlockDriver *driver = format && path ? named_driver(format, errp) : NULL;
     BlockNode common = {0}, *file;
     const Property *prop = property_find(block_driver_file.props, "filename");
@@ -283,7 +283,7 @@ bool block_node_open_backing(BlockNode *node, const char *filename, const char *
         return error_set(errp, "the format of image '%s' was guessed (%s), so the file its header names, '%s', is not "
                          "opened; say format=%s if you trust it", node->filename, node->driver->name, filename,
                          node->driver->name);
-    const char *path = plain_path(filename, errp);
+    const char *path = block_plain_path(filename, errp);
     g_autofree char *resolved = path ? block_backing_path(node, path) : NULL;
     /* "./": a relative name with a colon in it is a file's by now. */
     g_autofree char *safe = resolved && *resolved != '/' ? g_strconcat("./", resolved, NULL) : g_strdup(resolved);
@@ -302,7 +302,7 @@ bool block_node_open_backing(BlockNode *node, const char *filename, const char *
 bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size,
                   GError **errp)
 {
-    const char *path = plain_path(filename, errp);
+    const char *path = block_plain_path(filename, errp);
     g_autoptr(BlockNode) file = NULL;
 
     if (!path)

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "block/drive.h"
 #include "chardev/char.h"
 #include "core/error.h"
 #include "core/lock.h"
@@ -166,6 +167,37 @@ static bool find_monitors_chardevs(const Options *options, GError **errp)
     return true;
 }
 
+static bool open_blockdev(KvNode *kv, GError **errp)
+{
+    if (blockdev_open(kv, errp))
+        return true;
+    g_prefix_error(errp, "-blockdev node-name=%s: ", keyval_get(kv, "node-name"));
+    return false;
+}
+
+static bool open_drive(KvNode *kv, GError **errp)
+{
+    const char *file = keyval_get(kv, "file");
+
+    if (drive_open(kv, DRIVE_IF_IDE, errp))
+        return true;
+    g_prefix_error(errp, "-drive %s%s: ", file ? "file=" : "", file ? file : "");
+    return false;
+}
+
+static bool open_drives(const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->blockdevs->len; i++) {
+        if (!open_blockdev(g_ptr_array_index(options->blockdevs, i), errp))
+            return false;
+    }
+    for (guint i = 0; i < options->drives->len; i++) {
+        if (!open_drive(g_ptr_array_index(options->drives, i), errp))
+            return false;
+    }
+    return true;
+}
+
 typedef struct DeviceProps {
     Device *dev;
     GError **errp;
@@ -237,7 +269,7 @@ Machine *machine_from_options(Options *options, GError **errp)
     machine_lock();
     bool ok = set_machine_options(machine, options, errp) && add_objects(machine, options, errp) &&
               open_chardevs(options, errp) && open_serials(machine, options, errp) &&
-              open_monitors(options, errp) && add_devices(machine, options, errp) &&
+              open_monitors(options, errp) && open_drives(options, errp) && add_devices(machine, options, errp) &&
               find_monitors_chardevs(options, errp);
     machine_unlock();
     if (!ok) {

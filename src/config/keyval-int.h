@@ -11,7 +11,6 @@
 #define KEYVAL_MAX_DEPTH 16
 
 KvNode *keyval_new_string(const char *value);
-KvNode *keyval_new_dict(void);
 KvNode *keyval_new_list(void);
 /* Both take over value. A key that exists gets the new value and keeps its place. */
 void keyval_dict_set(KvNode *dict, const char *key, KvNode *value);

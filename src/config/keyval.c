@@ -162,6 +162,11 @@ static bool put_dotted(KvNode *dict, const char *key, const char *value, GError 
     return true;
 }
 
+bool keyval_set(KvNode *dict, const char *path, const char *value, GError **errp)
+{
+    return put_dotted(dict, path, value, errp);
+}
+
 /*
  * Takes one element off *pos, up to a single comma or the end. In a value ",," is a comma. *key is
  * NULL if there is no "=". QEMU allows a comma at the very end; so do we.
@@ -187,7 +192,22 @@ static void take_element(const char **pos, char **key, char **value)
     *value = g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-static bool parse_list(KvNode *dict, const char *arg, const char *implied_key, GError **errp)
+/* Stores value under the key as it is: dots are part of it. */
+static bool put_flat(KvNode *dict, const char *key, const char *value, GError **errp)
+{
+    g_auto(GStrv) parts = g_strsplit(key, ".", -1);
+
+    for (guint i = 0; i == 0 || parts[i]; i++) {
+        if (!parts[i] || !keyval_name_ok(parts[i]))
+            return error_set_code(errp, VMM_ERROR_USAGE, "'%s' is not a valid key", key);
+    }
+    keyval_dict_set(dict, key, keyval_new_string(value));
+    return true;
+}
+
+typedef bool (*PutFn)(KvNode *dict, const char *key, const char *value, GError **errp);
+
+static bool parse_list(KvNode *dict, const char *arg, const char *implied_key, PutFn put, GError **errp)
 {
     for (const char *pos = arg; *pos; implied_key = NULL) {
         g_autofree char *key = NULL;
@@ -196,11 +216,11 @@ static bool parse_list(KvNode *dict, const char *arg, const char *implied_key, G
 
         take_element(&pos, &key, &value);
         if (key) {
-            ok = put_dotted(dict, key, value, errp);
+            ok = put(dict, key, value, errp);
         } else if (implied_key) {
-            ok = put_dotted(dict, implied_key, value, errp);
+            ok = put(dict, implied_key, value, errp);
         } else if (*value) {
-            ok = put_dotted(dict, value, "on", errp);
+            ok = put(dict, value, "on", errp);
         } else {
             ok = error_set_code(errp, VMM_ERROR_USAGE, "'%s' has an empty element", arg);
         }
@@ -259,10 +279,17 @@ KvNode *keyval_parse(const char *arg, const char *implied_key, GError **errp)
         return keyval_parse_json(arg, errp);
     }
     g_autoptr(KvNode) dict = keyval_new_dict();
-    if (!parse_list(dict, arg, implied_key, errp) || !listify(dict, NULL, errp)) {
+    if (!parse_list(dict, arg, implied_key, put_dotted, errp) || !listify(dict, NULL, errp)) {
         return NULL;
     }
     return g_steal_pointer(&dict);
+}
+
+KvNode *keyval_parse_flat(const char *arg, const char *implied_key, GError **errp)
+{
+    g_autoptr(KvNode) dict = keyval_new_dict();
+
+    return parse_list(dict, arg, implied_key, put_flat, errp) ? g_steal_pointer(&dict) : NULL;
 }
 
 /* Whether "from" can go over "into": a string never meets a dictionary or a list. */

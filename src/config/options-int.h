@@ -14,6 +14,7 @@ typedef enum OptionGroup {
     GROUP_STANDARD,
     GROUP_CPU,
     GROUP_BOOT,
+    GROUP_BLOCK,
     GROUP_DEVICE,
     GROUP_CHAR,
     GROUP_DEBUG,
@@ -100,6 +101,9 @@ OptionHandler opt_monitor, opt_qmp, opt_mon;
 
 /* opt-device.c */
 OptionHandler opt_device, opt_chardev, opt_serial, opt_log_items;
+
+/* opt-drive.c */
+OptionHandler opt_drive, opt_blockdev, opt_disk, opt_cdrom;
 
 /* "; did you mean 'NEAR'?" or "", for the end of an error's message. */
 char *did_you_mean(const char *word, const char *const *candidates);

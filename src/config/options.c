@@ -28,6 +28,8 @@ void options_init(Options *options)
         .accels = g_ptr_array_new_with_free_func(g_free),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)object_free),
+        .drives = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .blockdevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
@@ -59,6 +61,8 @@ void options_release(Options *options)
     g_ptr_array_free(options->accels, TRUE);
     g_ptr_array_free(options->devices, TRUE);
     g_ptr_array_free(options->objects, TRUE);
+    g_ptr_array_free(options->drives, TRUE);
+    g_ptr_array_free(options->blockdevs, TRUE);
     g_ptr_array_free(options->chardevs, TRUE);
     g_ptr_array_free(options->serials, TRUE);
     g_ptr_array_free(options->monitors, TRUE);

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "block/backend.h"
 #include "chardev/char.h"
 #include "config/keyval.h"
 #include "core/device.h"
@@ -125,6 +126,21 @@ static bool parse_chardev(const Property *prop, void *instance, const char *valu
     return false;
 }
 
+static bool parse_drive(const Property *prop, void *instance, const char *value, GError **errp)
+{
+    BlockBackend **slot = field(prop, instance);
+    BlockBackend *blk = blk_attach_by_name(value, errp);
+
+    if (!blk) {
+        g_prefix_error(errp, "%s=%s: ", prop->name, value);
+        return false;
+    }
+    if (*slot)
+        blk_detach_device(*slot);
+    *slot = blk;
+    return true;
+}
+
 bool property_parse(const Property *prop, void *instance, const char *value, GError **errp)
 {
     switch (prop->kind) {
@@ -144,6 +160,8 @@ bool property_parse(const Property *prop, void *instance, const char *value, GEr
         return parse_enum(prop, instance, value, errp);
     case PROP_CHARDEV:
         return parse_chardev(prop, instance, value, errp);
+    case PROP_DRIVE:
+        return parse_drive(prop, instance, value, errp);
     }
     g_assert_not_reached();
 }
@@ -197,6 +215,8 @@ void property_release(const Property *props, void *instance)
             CharBackend *be = field(prop, instance);
             if (be->chr)
                 char_detach(be);
+        } else if (prop->kind == PROP_DRIVE) {
+            g_clear_pointer((BlockBackend **)field(prop, instance), blk_detach_device);
         }
     }
 }
@@ -207,6 +227,7 @@ static const char *kind_name(PropertyKind kind)
         [PROP_BOOL] = "bool", [PROP_U8] = "uint8", [PROP_U16] = "uint16", [PROP_U32] = "uint32",
         [PROP_U64] = "uint64", [PROP_I32] = "int32", [PROP_SIZE] = "size", [PROP_STRING] = "str",
         [PROP_ENUM] = "enum", [PROP_CHARDEV] = "chardev",
+        [PROP_DRIVE] = "drive",
     };
 
     return names[kind];
