@@ -33,6 +33,7 @@ void dbt_cache_flush(DbtVcpu *v)
 
     if (!c->arena_used) /* nothing to forget, and untouched memory costs nothing */
         return;
+    dbt_jit_flush(v);
     memset(c->jumps, 0, sizeof(c->jumps));
     memset(c->buckets, 0, sizeof(c->buckets));
     c->arena_used = 0;
@@ -79,6 +80,7 @@ static unsigned decode_run(DbtVcpu *v, DbtBlock *b, const uint8_t *buf, unsigned
         r = dbt_decode(v, buf + used, len - used, linear + used, insn);
         if (r == DECODE_MORE)
             break;
+        insn->offset = (uint16_t)used;
         b->count++;
         used += insn->len;
         if (r == DECODE_END)

@@ -31,11 +31,13 @@ struct DbtBlock {
     uint32_t mode;               /* dbt_code_mode */
     uint16_t count;              /* instructions */
     uint16_t size;               /* bytes of guest code */
+    uint16_t heat;               /* entries that found no translated code (jit-run.c) */
     bool crosses;                /* the single instruction goes on in page gpa_next */
     uint64_t gpa_next;
     uint32_t generation[2];      /* of the pages, when the bytes were read */
     const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
     const uint8_t *bytes;        /* the guest code this was decoded from */
+    struct JitUnit *units;       /* its translations (jit-unit.c) */
     DbtInsn insns[];
 };
 

@@ -100,6 +100,8 @@ void code_written(DbtVcpu *v, DbtMap *map, MapPage *page, unsigned offset, unsig
         __atomic_store_n(&page->granules, 0, __ATOMIC_RELEASE);
     }
     g_mutex_unlock(dbt_map_code_lock(map));
+    if (hit)
+        dbt_jit_page_changed(dbt_map_accel(map), &page->generation);
     if (v)
         dbt_end_block(v);
 }

@@ -167,6 +167,7 @@ static void dbt_release(Accel *base)
         g_cond_clear(&accel->gate->changed);
     }
     g_clear_pointer(&accel->gate, g_free);
+    dbt_jit_pages_release(accel);
     dbt_debug_release(accel);
     g_clear_pointer(&accel->ops, g_free);
     accel->vcpus = NULL;
@@ -183,6 +184,7 @@ static bool dbt_init(Accel *base, Machine *machine, GError **errp)
     g_cond_init(&accel->gate->changed);
     accel->ops = dbt_ops_index();
     dbt_debug_init(accel);
+    dbt_jit_pages_init(accel);
     if (dbt_map_init(accel, machine, errp) && dbt_native_init(accel, errp))
         return true;
     dbt_release(base);
@@ -196,8 +198,9 @@ static void dbt_vcpu_release(Vcpu *cpu)
     if (!v)
         return;
     dbt_exclusive_begin(v->accel);
-    g_ptr_array_remove(v->accel->vcpus, v);
+    dbt_jit_pages_vcpu(v, false);
     dbt_exclusive_end(v->accel);
+    dbt_jit_release(v);
     dbt_cache_release(v);
     dbt_sys_release(v);
     dbt_mmu_release(v);
@@ -214,12 +217,13 @@ static bool dbt_vcpu_init(Vcpu *cpu, GError **errp)
     v->accel = (DbtAccel *)cpu->machine->accel;
     v->delivering = -1;
     cpu->accel = v;
-    if (!dbt_mmu_init(v, errp) || !dbt_sys_init(v, errp) || !dbt_cache_init(v, errp)) {
+    if (!dbt_mmu_init(v, errp) || !dbt_sys_init(v, errp) || !dbt_cache_init(v, errp) ||
+        (!v->accel->interpret && !dbt_jit_init(v, errp))) {
         dbt_vcpu_release(cpu);
         return false;
     }
     dbt_exclusive_begin(v->accel);
-    g_ptr_array_add(v->accel->vcpus, v);
+    dbt_jit_pages_vcpu(v, true);
     dbt_exclusive_end(v->accel);
     return true;
 }
@@ -241,9 +245,11 @@ static VcpuExit dbt_run(Vcpu *cpu)
     return dbt_exec(cpu->accel);
 }
 
-/* The loop looks at the request word between blocks. */
+/* The interpreter looks at the request word between blocks, translated code at a word of its own. */
 static void dbt_kick(Vcpu *cpu)
 {
+    if (cpu->accel)
+        dbt_jit_kick(cpu->accel);
 }
 
 /* CpuState is the truth; dbt_exec derives everything else anew when it begins, inside guest code. */
@@ -256,9 +262,21 @@ static const Property dbt_props[] = {
      .kind = PROP_U32,
      .offset = offsetof(DbtAccel, tb_size),
      .def = "32",
-     .help = "MiB of decoded blocks per vCPU",
+     .help = "MiB of decoded blocks, and of translated code, per vCPU",
      .min = 1,
      .max = 4096},
+    {.name = "interpret",
+     .kind = PROP_BOOL,
+     .offset = offsetof(DbtAccel, interpret),
+     .def = "on",
+     .help = "interpret only, never translate"},
+    {.name = "translate-after",
+     .kind = PROP_U32,
+     .offset = offsetof(DbtAccel, translate_after),
+     .def = "4",
+     .help = "how often a block is interpreted before it is translated, plus one",
+     .min = 1,
+     .max = 60000},
     {.name = "one-insn-per-tb",
      .kind = PROP_BOOL,
      .offset = offsetof(DbtAccel, one_insn_per_tb),

@@ -70,6 +70,7 @@ struct DbtInsn {
     uint8_t sub;       /* the handler's own: condition code, ALU operation, ... */
     uint16_t flags;    /* INSN_* */
     uint16_t mnemonic; /* ZydisMnemonic, for logs and tables */
+    uint16_t offset;   /* in its block, bytes */
     int64_t disp;      /* displacement; selector of a far pointer in the instruction */
     uint64_t imm;      /* sign-extended as the instruction does; branch distance; far offset */
     const void *aux;   /* native.c: the host code of this form */
@@ -125,6 +126,7 @@ struct DbtVcpu {
     struct DbtMmu *mmu;     /* mmu.c */
     struct DbtCache *cache; /* decode.c */
     struct DbtSys *sys;     /* sys.c */
+    struct DbtJit *jit;     /* jit.h; NULL: interpreted only */
 
     /* native.c: x87 state around a stub, as FXSAVE64 has it. Not on the stack, whose recent narrow
      * stores would stall FXRSTOR's loads. */
@@ -313,9 +315,29 @@ struct DbtAccel {
     struct DbtDebug *debug;   /* guest-debug.c: a debugger's points; never NULL */
     const struct DbtOp **ops; /* decode.c: by Zydis mnemonic */
     GPtrArray *vcpus;         /* of DbtVcpu *; complete before the first runs */
-    uint32_t tb_size;         /* MiB of decoded blocks per vCPU */
+    struct DbtJitPages *jit_pages; /* jit-unit.c */
+    uint32_t tb_size;         /* MiB of decoded blocks, and of translated code, per vCPU */
+    bool interpret;           /* no translated code */
+    uint32_t translate_after; /* entries of a block before it is translated */
     bool one_insn_per_tb;
 };
+
+/* --- jit-run.c, jit-unit.c: translated code; all do nothing where there is none --- */
+struct JitArea;
+bool dbt_jit_init(DbtVcpu *v, GError **errp);
+void dbt_jit_release(DbtVcpu *v);
+/* The vCPU's blocks are about to be forgotten. */
+void dbt_jit_flush(DbtVcpu *v);
+/* On the vCPU's thread, before it runs. */
+void dbt_jit_enter_thread(DbtVcpu *v);
+/* Translated code returns to the loop. Any thread. */
+void dbt_jit_kick(DbtVcpu *v);
+/* The page's generation has been raised. Any thread. */
+void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation);
+bool dbt_jit_pages_init(DbtAccel *accel);
+void dbt_jit_pages_release(DbtAccel *accel);
+/* Adds v to accel->vcpus or takes it out, in step with dbt_jit_page_changed. */
+void dbt_jit_pages_vcpu(DbtVcpu *v, bool add);
 
 /* --- native.c ---
  *

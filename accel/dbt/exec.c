@@ -19,6 +19,7 @@
 
 #include "accel/dbt/block.h"
 #include "accel/dbt/guest-debug.h"
+#include "accel/dbt/jit.h"
 #include "core/log.h"
 
 #define DR6_BREAKS BITS(3, 0)
@@ -188,7 +189,7 @@ static DbtStep run_insns(DbtVcpu *v, const DbtInsn *insn)
     return DBT_NEXT;
 }
 
-static void after_block(DbtVcpu *v, DbtStep step)
+void dbt_after_block(DbtVcpu *v, DbtStep step)
 {
     if (step == DBT_FAULT) {
         v->watch_met = NULL;
@@ -218,7 +219,7 @@ static void step_one(DbtVcpu *v)
     }
     b = dbt_block_find(v);
     if (!b) {
-        after_block(v, DBT_FAULT);
+        dbt_after_block(v, DBT_FAULT);
         return;
     }
     /* RF lasts for one instruction; IRET and the like may load it again. */
@@ -229,7 +230,7 @@ static void step_one(DbtVcpu *v)
     step = run_insns(v, b->insns);
     if (step == DBT_FAULT && resume)
         s->rflags |= RFLAGS_RF;
-    after_block(v, step);
+    dbt_after_block(v, step);
     if (step == DBT_FAULT) {
         v->debug_traps = 0;
         return;
@@ -243,30 +244,35 @@ static void step_one(DbtVcpu *v)
         deliver_debug(v, traps);
 }
 
-static void log_block(const DbtVcpu *v, const DbtBlock *b)
+void dbt_log_block(const DbtVcpu *v, const DbtBlock *b)
 {
     log_printf(LOG_EXEC, "CPU%u %04x:%016" G_GINT64_MODIFIER "x gpa %" G_GINT64_MODIFIER "x cpl %u\n",
                v->cpu->index, v->state->seg[SEG_CS].selector, v->state->rip, b->gpa, v->cpl);
 }
 
-static void run_block(DbtVcpu *v)
+void dbt_run_block(DbtVcpu *v, const DbtBlock *b)
 {
-    DbtBlock *b = dbt_block_find(v);
-
-    if (!b) {
-        after_block(v, DBT_FAULT);
-        return;
-    }
     if (G_UNLIKELY(log_enabled(LOG_EXEC)))
-        log_block(v, b);
+        dbt_log_block(v, b);
     v->limit = &b->insns[b->count];
-    after_block(v, run_insns(v, b->insns));
+    dbt_after_block(v, run_insns(v, b->insns));
+}
+
+static void find_and_run_block(DbtVcpu *v)
+{
+    const DbtBlock *b = dbt_block_find(v);
+
+    if (b)
+        dbt_run_block(v, b);
+    else
+        dbt_after_block(v, DBT_FAULT);
 }
 
 VcpuExit dbt_exec(DbtVcpu *v)
 {
     const Vcpu *cpu = v->cpu;
 
+    dbt_jit_enter_thread(v);
     dbt_guest_enter(v);
     dbt_state_loaded(v);
     for (;;) {
@@ -276,8 +282,10 @@ VcpuExit dbt_exec(DbtVcpu *v)
             step_one(v);
             if (v->cpu->debug.step)
                 dbt_debug_stepped(v);
+        } else if (v->jit && !v->attention) { /* a debugger has breakpoints: it looks before each block */
+            dbt_jit_run(v);
         } else {
-            run_block(v);
+            find_and_run_block(v);
         }
     }
     dbt_guest_leave(v);

@@ -55,6 +55,11 @@ AddressSpace *dbt_map_space(DbtMap *map)
     return &map->machine->memory;
 }
 
+DbtAccel *dbt_map_accel(DbtMap *map)
+{
+    return map->accel;
+}
+
 GMutex *dbt_map_code_lock(DbtMap *map)
 {
     return &map->code_lock;

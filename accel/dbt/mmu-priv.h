@@ -43,6 +43,7 @@ typedef struct DbtMap DbtMap;
 MapEntry dbt_map_lookup(DbtMap *map, uint64_t gpa);
 AddressSpace *dbt_map_space(DbtMap *map);
 GMutex *dbt_map_code_lock(DbtMap *map);
+DbtAccel *dbt_map_accel(DbtMap *map);
 
 /* --- mmu-walk.c --- */
 
@@ -112,6 +113,9 @@ bool mmu_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuCo
 bool mmu_update_byte(DbtVcpu *v, uint64_t linear, uint8_t set, uint8_t clear);
 /* Drops this vCPU's write entries of a host page. */
 void mmu_drop_write(DbtMmu *mmu, const uint8_t *host);
+
+/* Memory of the vCPU's for translated code, and how far behind the tables it lies. */
+struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);
 
 /* --- code.c --- */
 

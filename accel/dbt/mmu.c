@@ -13,6 +13,7 @@
  * Locking: own vCPU thread, inside guest code; flushes also within an exclusive section.
  */
 #include "accel/dbt/guest-debug.h"
+#include "accel/dbt/jit.h"
 #include "accel/dbt/mmu-priv.h"
 
 #include <errno.h>
@@ -434,9 +435,21 @@ void dbt_mmu_sync(DbtVcpu *v)
     dbt_end_block(v);
 }
 
+/* The tables, and translated code's own behind them. */
+static size_t tables_size(void)
+{
+    return sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]) + sizeof(JitArea);
+}
+
+JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)
+{
+    *offset = sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]);
+    return (JitArea *)(void *)&v->mmu->tables[MMU_TABLES_ALL];
+}
+
 bool dbt_mmu_init(DbtVcpu *v, GError **errp)
 {
-    size_t size = sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]);
+    size_t size = tables_size();
     void *tables = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (tables == MAP_FAILED)
@@ -454,6 +467,6 @@ void dbt_mmu_release(DbtVcpu *v)
 {
     if (!v->mmu)
         return;
-    munmap(v->mmu->tables, sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]));
+    munmap(v->mmu->tables, tables_size());
     g_clear_pointer(&v->mmu, g_free);
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include "accel/dbt/jit.h"
 #include "accel/dbt/native.h"
 
 /* Of native_enter's frame, from rsp inside a stub. */
@@ -65,6 +66,21 @@ static bool vector_is_expected(uint64_t vector)
            vector == EXC_AC || vector == EXC_XM;
 }
 
+/* The same for an instruction of translated code: the interpreter will raise the exception. */
+static bool leave_unit(ucontext_t *context)
+{
+    greg_t *regs = context->uc_mcontext.gregs;
+    DbtVcpu *v = current_vcpu ? current_vcpu->accel : NULL;
+    uint64_t rip = regs[REG_RIP], r11;
+
+    if (!v || !v->accel || !v->jit || !vector_is_expected(regs[REG_TRAPNO]) || !jit_signal(v, &rip, &r11)) {
+        return false;
+    }
+    regs[REG_RIP] = (greg_t)rip;
+    regs[REG_R11] = (greg_t)r11;
+    return true;
+}
+
 /* True if the fault was a stub's instruction and context now leaves it. */
 static bool leave_stub(ucontext_t *context)
 {
@@ -100,7 +116,7 @@ static void pass_on(const struct sigaction *next, int sig, siginfo_t *info, void
 
 static void on_signal(int sig, siginfo_t *info, void *context)
 {
-    if (leave_stub(context)) {
+    if (leave_stub(context) || leave_unit(context)) {
         return;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(native_signals); i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dbt-rig.h"
 
+#include "accel/dbt/native.h"
 #include "core/dma.h"
 #include "core/lock.h"
 
@@ -154,6 +155,7 @@ int rig_run(Rig *rig, unsigned cpu)
 {
     Vcpu *vcpu = rig->machine->vcpus[cpu];
 
+    native_signals_init(); /* cmocka has set its own since */
     current_vcpu = vcpu;
     rig->stopped[cpu] = -2;
     __atomic_store_n(&vcpu->requests, 0, __ATOMIC_SEQ_CST);
@@ -202,6 +204,10 @@ Rig *rig_new(unsigned cpus)
     machine->smp.cpus = cpus;
     accel->ops = &dbt_accel_ops;
     property_set_defaults(dbt_accel_ops.props, accel);
+    if (g_strcmp0(g_getenv("RIG_TIER"), "translate") == 0) {
+        ((DbtAccel *)accel)->interpret = false;
+        ((DbtAccel *)accel)->translate_after = 1;
+    }
     machine->accel = accel;
     machine_lock();
     accel->machine = machine;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How units begin and end: entries, branches, exits, the jump cache.
+ *
+ *     far, indirect:  cmp dword gs:[itlb + slot], page id ; jne again      the page is where it was
+ *     back:           cmp dword gs:[exit_request], 0 ; jne again           nobody wants the vCPU
+ *     near:           body
+ *
+ * Every cycle of code has a backward link, one to another page, or an indirect branch in it, so it
+ * meets the second check. A unit that needs flags at its entry takes them from EFLAGS on direct links
+ * and from frame.flags on indirect ones, and saves them around the checks.
+ *
+ * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
+ * has a unit the jump is patched.
+ */
+#include "accel/dbt/jit-translate.h"
+
+#define FRAME JIT_FRAME
+#define MODE_AREA(t, field)                                                                                            \
+    ((int32_t)jit_area_offset((t)->jit, offsetof(JitArea, mode) + (t)->jit->mode * sizeof(JitModeArea) +               \
+                                            offsetof(JitModeArea, field)))
+
+uint64_t jit_branch_target(const JitInsn *in)
+{
+    uint64_t target = in->rip + in->insn->len + in->insn->imm;
+
+    return in->dec.operand_width == 64 ? target : (uint32_t)target;
+}
+
+void jit_emit_save_flags(JitTranslator *t)
+{
+    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RAX);
+    emit_flags_to_ax(t->hot);
+    emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(flags));
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RAX, HOST_TEMP);
+}
+
+static void emit_load_flags(JitTranslator *t)
+{
+    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RAX);
+    emit_rm(t->hot, false, HOST_LOAD, GPR_RAX, GPR_RSP, FRAME(flags));
+    emit_flags_from_ax(t->hot);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RAX, HOST_TEMP);
+}
+
+/* Stub: leave with what. */
+static uint32_t emit_leave_stub(JitTranslator *t, uint32_t what, bool flags_in_frame)
+{
+    uint32_t stub = t->cold->at;
+
+    emit_mov_imm(t->cold, HOST_TEMP, JIT_ID(t->unit->id, what));
+    emit_jmp(t->cold, t->jit->glue.leave[flags_in_frame]);
+    return stub;
+}
+
+/* jmp (cc HOST_NO_REG) or jcc to rip. */
+static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
+{
+    uint32_t number = t->unit->exit_count++;
+    JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
+
+    g_assert(number < JIT_EXIT_MAX);
+    *exit = (JitExit){
+        .rip = rip,
+        .unit = t->unit->id,
+        .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, t->flags_in_frame),
+        .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
+        .back = rip <= from,
+    };
+    exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
+}
+
+void jit_emit_exit(JitTranslator *t, uint64_t rip)
+{
+    emit_exit(t, rip, t->insns[t->count - 1].rip, HOST_NO_REG);
+}
+
+/* To the address in HOST_ADDR. */
+static void emit_indirect(JitTranslator *t)
+{
+    /* Emitted last in the unit: the stub's place is known. */
+    uint32_t stub = emit_leave_stub(t, JIT_EXIT_INDIRECT, true);
+
+    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
+    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xeb, 7}, 4); /* shr r11, 7 */
+    emit_rr(t->hot, false, HOST_XOR, HOST_TEMP, HOST_ADDR);
+    emit_bytes(t->hot, (const uint8_t[]){0x41, 0x81, 0xe3}, 3); /* and r11d, imm32 */
+    emit32(t->hot, (1u << JIT_JUMP_BITS) - 1);
+    emit_gs_scaled(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, jumps.rip));
+    emit_jcc(t->hot, HOST_NE, stub);
+    emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, jumps.host)); /* jmp */
+}
+
+static void emit_page_check(JitTranslator *t, uint32_t again)
+{
+    uint32_t slot = t->unit->rip >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1);
+
+    emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, MODE_AREA(t, itlb) + 4 * (int32_t)slot);
+    emit32(t->hot, t->unit->page_id);
+    emit_jcc(t->hot, HOST_NE, again);
+}
+
+static void emit_request_check(JitTranslator *t, uint32_t again)
+{
+    emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
+    emit8(t->hot, 0);
+    emit_jcc(t->hot, HOST_NE, again);
+}
+
+void jit_emit_entries(JitTranslator *t)
+{
+    bool save = t->save_point < 0, flags = t->live_in || save;
+    uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, flags);
+    JitUnit *u = t->unit;
+
+    u->entry_far = u->entry_back = t->hot->at;
+    if (flags)
+        jit_emit_save_flags(t);
+    u->entry_indirect = t->hot->at;
+    emit_page_check(t, again);
+    if (!flags)
+        u->entry_back = t->hot->at;
+    emit_request_check(t, again);
+    if (t->live_in)
+        emit_load_flags(t);
+    u->body = t->hot->at;
+    u->entry_near = save ? u->entry_far : u->body;
+}
+
+bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
+{
+    emit_exit(t, jit_branch_target(in), in->rip, in->dec.opcode & 15);
+    return true;
+}
+
+static void load_word(JitTranslator *t, uint8_t host, uint8_t base)
+{
+    emit_rm(t->hot, !t->is32, HOST_LOAD, host, base, 0);
+}
+
+/* The operand of an indirect branch in host; false: not by inline code. */
+static bool emit_load_target(JitTranslator *t, const JitInsn *in, uint8_t host)
+{
+    uint8_t guest = in->insn->rm;
+
+    if (in->insn->flags & INSN_MEM) {
+        if (!jit_emit_operand(t, in, jit_word(t), false))
+            return false;
+        load_word(t, host, HOST_ADDR);
+    } else if (jit_is_spilled(guest)) {
+        jit_emit_load_spill(t, host, guest);
+    } else {
+        emit_rr(t->hot, !t->is32, HOST_LOAD, host, jit_host(guest));
+    }
+    return true;
+}
+
+bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
+{
+    if (in->dec.raw.imm[0].is_relative) {
+        emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
+        return true;
+    }
+    if (!emit_load_target(t, in, HOST_ADDR))
+        return false;
+    emit_indirect(t);
+    return true;
+}
+
+static void emit_push_return(JitTranslator *t, const JitInsn *in)
+{
+    const HostAddress top = {HOST_SP, HOST_NO_REG, 0, -(int32_t)jit_word(t)};
+    uint64_t value = in->rip + in->insn->len;
+
+    jit_emit_access(t, &top, jit_word(t), true);
+    if (t->is32 || (int64_t)value == (int32_t)value) {
+        emit_rm(t->hot, !t->is32, 0xc7, 0, HOST_ADDR, 0);
+        emit32(t->hot, (uint32_t)value);
+    } else {
+        emit_mov_imm(t->hot, HOST_TEMP, value);
+        emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+    }
+    jit_emit_sp_add(t, -(int32_t)jit_word(t));
+}
+
+bool jit_emit_call(JitTranslator *t, const JitInsn *in)
+{
+    if (in->dec.raw.imm[0].is_relative) {
+        emit_push_return(t, in);
+        emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
+        return true;
+    }
+    if (!emit_load_target(t, in, HOST_TEMP))
+        return false;
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, FRAME(temp));
+    emit_push_return(t, in);
+    emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, FRAME(temp));
+    emit_indirect(t);
+    return true;
+}
+
+bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
+{
+    const HostAddress top = {HOST_SP, HOST_NO_REG, 0, 0};
+
+    jit_emit_access(t, &top, jit_word(t), false);
+    load_word(t, HOST_ADDR, HOST_ADDR);
+    jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
+    emit_indirect(t);
+    return true;
+}

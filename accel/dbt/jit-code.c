@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The code buffer of a vCPU, and the code in it that all units use (glue).
+ *
+ * One sealed memfd is mapped twice, writable and executable, never both in one mapping:
+ *
+ *     glue | units, growing up -->         | their stubs, growing up --> |
+ *
+ * Stubs are what runs rarely (TLB misses, exits not linked); apart from the units they cost the
+ * instruction cache nothing. When one part is full everything is forgotten (jit_units_flush).
+ *
+ * Glue is made for one vCPU, so the addresses of its state are constants in it. It changes between
+ * the two worlds: C's registers, and the guest's as jit.h describes them.
+ */
+#include "accel/dbt/jit.h"
+
+#include <asm/prctl.h>
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "accel/dbt/mmu-priv.h"
+#include "core/host.h"
+
+/* What one unit may take: 64 instructions, and a bound for each in hot and in cold code. */
+#define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 320 + 512)
+#define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 96 + 256)
+#define HWCAP2_FSGSBASE_BIT (1 << 1)
+
+#define FRAME(field) ((int32_t)offsetof(JitFrame, field))
+#define AREA(jit, field) ((int32_t)jit_area_offset(jit, offsetof(JitArea, field)))
+#define GPR(number) ((int32_t)(offsetof(CpuState, gpr) + 8 * (number)))
+
+/* Guest registers that are in a host register: themselves, and RSP in R9. */
+static const uint8_t mapped[][2] = {
+    {GPR_RAX, GPR_RAX}, {GPR_RCX, GPR_RCX}, {GPR_RDX, GPR_RDX}, {GPR_RBX, GPR_RBX}, {GPR_RSP, GPR_R9},
+    {GPR_RBP, GPR_RBP}, {GPR_RSI, GPR_RSI}, {GPR_RDI, GPR_RDI}, {GPR_R8, GPR_R8},   {GPR_R12, GPR_R12},
+    {GPR_R13, GPR_R13}, {GPR_R14, GPR_R14}, {GPR_R15, GPR_R15},
+};
+
+static const uint8_t callee_saved[] = {GPR_RBX, GPR_RBP, GPR_R12, GPR_R13, GPR_R14, GPR_R15};
+
+/* Guest registers to CpuState, flags to area.flags, R10 to area.target. R11 stays. depth: bytes on
+ * the stack above the frame. in_frame: the flags are in frame.flags already. */
+static void glue_save(DbtJit *jit, JitEmit *e, int32_t depth, bool in_frame)
+{
+    emit_gs(e, true, HOST_STORE, GPR_R10, HOST_NO_REG, AREA(jit, target));
+    emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
+    for (unsigned i = 0; i < G_N_ELEMENTS(mapped); i++)
+        emit_rm(e, true, HOST_STORE, mapped[i][1], GPR_R10, GPR(mapped[i][0]));
+    if (in_frame)
+        emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, FRAME(flags) + depth);
+    else
+        emit_flags_to_ax(e);
+    emit_gs(e, true, HOST_STORE, GPR_RAX, HOST_NO_REG, AREA(jit, flags));
+    for (unsigned i = 0; i < 3; i++) {
+        emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, FRAME(spill) + 8 * (int32_t)i + depth);
+        emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));
+    }
+}
+
+/* The way back. Changes all registers. */
+static void glue_load(DbtJit *jit, JitEmit *e, int32_t depth)
+{
+    static const SegIndex segs[] = {SEG_FS, SEG_GS};
+
+    emit_mov_imm(e, GPR_R10, (uintptr_t)&jit->v->seg_base[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, (int32_t)(8 * segs[i]));
+        emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(seg_base) + 8 * (int32_t)i + depth);
+    }
+    emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
+    for (unsigned i = 0; i < 3; i++) {
+        emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));
+        emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(spill) + 8 * (int32_t)i + depth);
+    }
+    emit_gs(e, true, HOST_LOAD, GPR_RAX, HOST_NO_REG, AREA(jit, flags));
+    emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(flags) + depth);
+    emit_flags_from_ax(e);
+    for (unsigned i = 0; i < G_N_ELEMENTS(mapped); i++)
+        emit_rm(e, true, HOST_LOAD, mapped[i][1], GPR_R10, GPR(mapped[i][0]));
+}
+
+/* Back to C: RSP is depth below the frame, EAX is the result. */
+static void glue_return(JitEmit *e, int32_t depth)
+{
+    const HostAddress frame_end = {GPR_RSP, HOST_NO_REG, 0, depth + (int32_t)sizeof(JitFrame)};
+
+    emit_lea(e, true, GPR_RSP, &frame_end);
+    for (unsigned i = G_N_ELEMENTS(callee_saved); i-- > 0;) {
+        emit_rex(e, false, 0, 0, callee_saved[i]);
+        emit8(e, 0x58 | (callee_saved[i] & 7));
+    }
+    emit8(e, 0xc3);
+}
+
+/* uint32_t enter(const void *entry). */
+static void glue_enter(DbtJit *jit, JitEmit *e)
+{
+    const HostAddress frame = {GPR_RSP, HOST_NO_REG, 0, -(int32_t)sizeof(JitFrame)};
+
+    jit->glue.enter = e->at;
+    for (unsigned i = 0; i < G_N_ELEMENTS(callee_saved); i++) {
+        emit_rex(e, false, 0, 0, callee_saved[i]);
+        emit8(e, 0x50 | (callee_saved[i] & 7));
+    }
+    emit_lea(e, true, GPR_RSP, &frame);
+    emit_rm(e, true, HOST_STORE, GPR_RDI, GPR_RSP, FRAME(entry));
+    glue_load(jit, e, 0);
+    emit8(e, 0xff); /* jmp [rsp + entry] */
+    emit_base_disp(e, 4, GPR_RSP, FRAME(entry));
+}
+
+/* Called from a unit, with the return address on the stack. */
+static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
+{
+    const HostAddress down = {GPR_RSP, HOST_NO_REG, 0, -8}, up = {GPR_RSP, HOST_NO_REG, 0, 8};
+    uint32_t leave;
+
+    jit->glue.interpret[in_frame] = e->at;
+    glue_save(jit, e, 8, in_frame);
+    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
+    emit_rr(e, false, HOST_STORE, GPR_R11, GPR_RSI);
+    emit_lea(e, true, GPR_RSP, &down);
+    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_interpret);
+    emit_bytes(e, (const uint8_t[]){0xff, 0xd0, 0x85, 0xc0}, 4); /* call rax; test eax, eax */
+    leave = emit_jcc(e, HOST_NE, 0);
+    emit_lea(e, true, GPR_RSP, &up);
+    glue_load(jit, e, 8);
+    emit8(e, 0xc3);
+    emit_patch(e, leave, e->at);
+    emit_mov_imm(e, GPR_RAX, JIT_EXIT_LEFT);
+    glue_return(e, 16);
+}
+
+static void glue_leave(DbtJit *jit, JitEmit *e, bool in_frame)
+{
+    jit->glue.leave[in_frame] = e->at;
+    glue_save(jit, e, 0, in_frame);
+    emit_rr(e, false, HOST_STORE, GPR_R11, GPR_RAX);
+    glue_return(e, 0);
+}
+
+static void emit_glue(DbtJit *jit)
+{
+    JitEmit *e = &jit->hot;
+
+    glue_enter(jit, e);
+    for (unsigned in_frame = 0; in_frame < 2; in_frame++) {
+        glue_interpret(jit, e, in_frame);
+        glue_leave(jit, e, in_frame);
+    }
+    jit->after_glue = (uint32_t)align_up(e->at, 64);
+}
+
+void jit_code_reset(DbtJit *jit)
+{
+    jit->cold_begin = (uint32_t)align_up(jit->size / 8 * 5, 64);
+    jit->hot = (JitEmit){.base = jit->rw, .at = jit->after_glue, .end = jit->cold_begin};
+    jit->cold = (JitEmit){.base = jit->rw, .at = jit->cold_begin, .end = jit->size};
+}
+
+bool jit_code_has_room(const DbtJit *jit)
+{
+    return jit->hot.end - jit->hot.at > UNIT_HOT_MAX && jit->cold.end - jit->cold.at > UNIT_COLD_MAX;
+}
+
+uint32_t jit_code_enter(DbtJit *jit, uint32_t entry)
+{
+    uint32_t (*enter)(const void *) = (uint32_t(*)(const void *))(uintptr_t)(jit->rx + jit->glue.enter);
+
+    return enter(jit->rx + entry);
+}
+
+void jit_code_use_gs(const DbtJit *jit)
+{
+    uintptr_t base = (uintptr_t)jit->area - jit->tables;
+
+    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT)
+        __asm__ volatile("wrgsbase %0" : : "r"(base));
+    else
+        syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+bool jit_code_init(DbtJit *jit, GError **errp)
+{
+    int fd;
+
+    jit->size = (uint32_t)(jit->v->accel->tb_size * MIB);
+    fd = host_memfd("dbt-code", jit->size, 0, errp);
+    if (fd < 0)
+        return false;
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    jit->rw = host_mmap(jit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0, "translated code", errp);
+    if (jit->rw)
+        jit->rx = host_mmap(jit->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0, "executable translated code", errp);
+    close(fd);
+    if (!jit->rx)
+        return false;
+    jit->hot = (JitEmit){.base = jit->rw, .at = 0, .end = jit->size};
+    emit_glue(jit);
+    jit_code_reset(jit);
+    return true;
+}
+
+void jit_code_release(DbtJit *jit)
+{
+    if (jit->rw)
+        munmap(jit->rw, jit->size);
+    if (jit->rx)
+        munmap(jit->rx, jit->size);
+}

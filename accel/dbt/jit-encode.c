@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Re-encoding: the guest's own instruction with its registers mapped and [HOST_ADDR] as its memory
+ * operand (SDM vol. 2, ch. 2: prefixes, REX, VEX, ModRM, SIB).
+ *
+ * Which instructions may run so is decided by kind: unprivileged, with registers, one memory operand
+ * in ModRM and immediates, and no effect but on those and arithmetic flags. All of it is read from
+ * Zydis' tables. Guest registers that are in the frame take the place of a scratch register for this
+ * instruction; where there are too few, the interpreter runs it.
+ */
+#include "accel/dbt/jit-translate.h"
+
+static bool category_is_plain(ZydisInstructionCategory category)
+{
+    switch (category) {
+    case ZYDIS_CATEGORY_BINARY:
+    case ZYDIS_CATEGORY_LOGICAL:
+    case ZYDIS_CATEGORY_SHIFT:
+    case ZYDIS_CATEGORY_ROTATE:
+    case ZYDIS_CATEGORY_BITBYTE:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_CMOV:
+    case ZYDIS_CATEGORY_SETCC:
+    case ZYDIS_CATEGORY_CONVERT:
+    case ZYDIS_CATEGORY_FLAGOP:
+    case ZYDIS_CATEGORY_SEMAPHORE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool extension_is_plain(const ZydisDecodedInstruction *dec)
+{
+    switch (dec->meta.isa_ext) {
+    case ZYDIS_ISA_EXT_BASE:
+    case ZYDIS_ISA_EXT_LONGMODE:
+        return category_is_plain(dec->meta.category);
+    case ZYDIS_ISA_EXT_BMI1:
+    case ZYDIS_ISA_EXT_BMI2:
+    case ZYDIS_ISA_EXT_LZCNT:
+    case ZYDIS_ISA_EXT_MOVBE:
+    case ZYDIS_ISA_EXT_ADOX_ADCX:
+    case ZYDIS_ISA_EXT_SSE4: /* POPCNT, CRC32 */
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_gpr(ZydisRegister reg)
+{
+    switch (ZydisRegisterGetClass(reg)) {
+    case ZYDIS_REGCLASS_GPR8:
+    case ZYDIS_REGCLASS_GPR16:
+    case ZYDIS_REGCLASS_GPR32:
+    case ZYDIS_REGCLASS_GPR64:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_high_byte(ZydisRegister reg)
+{
+    return reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH;
+}
+
+static uint8_t gpr_number(ZydisRegister reg)
+{
+    return (uint8_t)ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg));
+}
+
+static bool operand_is_plain(const ZydisDecodedOperand *op)
+{
+    switch (op->type) {
+    case ZYDIS_OPERAND_TYPE_REGISTER:
+        return is_gpr(op->reg.value) || ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS;
+    case ZYDIS_OPERAND_TYPE_MEMORY:
+        return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+               op->size >= 8 && op->size <= 64 * 8;
+    case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Bit tests with a register address memory by bit offset, beyond their operand. */
+static bool is_bit_string(const JitInsn *in)
+{
+    return in->dec.meta.category == ZYDIS_CATEGORY_BITBYTE && in->insn->flags & INSN_MEM &&
+           in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER && in->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+}
+
+bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+    const ZydisAccessedFlags *f = dec->cpu_flags;
+
+    if (!extension_is_plain(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+        (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && dec->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
+        is_bit_string(in))
+        return false;
+    if (f && (f->tested | f->modified | f->set_0 | f->set_1) & ~(ZydisAccessedFlagsMask)RFLAGS_ARITH)
+        return false;
+    /* Encodings that mean something else in 64-bit mode: INC and DEC have rows of their own. */
+    if (t->is32 && dec->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
+        ((dec->opcode >= 0x40 && dec->opcode <= 0x4f) || dec->opcode == 0x82))
+        return false;
+    for (unsigned i = 0; i < dec->operand_count; i++) {
+        if (!operand_is_plain(&in->operands[i]))
+            return false;
+    }
+    return true;
+}
+
+/* The fields of the new encoding. */
+typedef struct Fields {
+    uint8_t reg, rm, vvvv, opcode_reg;
+    bool opcode_has_reg, memory;
+    bool need_rex, no_rex; /* SPL..DIL; AH..BH */
+    uint8_t pool[2];       /* scratch registers not given away */
+    unsigned pool_count;
+    struct {
+        uint8_t guest, host;
+        bool load, store;
+    } spilled[3];
+    unsigned spilled_count;
+} Fields;
+
+/* The host register for a guest register in this instruction; HOST_NO_REG: none left. */
+static uint8_t assign(Fields *f, const ZydisDecodedOperand *op)
+{
+    uint8_t guest = gpr_number(op->reg.value);
+    bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+    bool kept = op->size < 32 || op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE);
+    unsigned i;
+
+    if (!jit_is_spilled(guest))
+        return jit_host(guest);
+    for (i = 0; i < f->spilled_count && f->spilled[i].guest != guest; i++)
+        ;
+    if (i == f->spilled_count) {
+        if (!f->pool_count)
+            return HOST_NO_REG;
+        f->spilled[i].guest = guest;
+        f->spilled[i].host = f->pool[--f->pool_count];
+        f->spilled[i].load = f->spilled[i].store = false;
+        f->spilled_count++;
+    }
+    f->spilled[i].load |= kept || !written;
+    f->spilled[i].store |= written;
+    return f->spilled[i].host;
+}
+
+static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
+{
+    uint8_t host;
+
+    if (!is_gpr(op->reg.value))
+        return true;
+    if (is_high_byte(op->reg.value)) {
+        f->no_rex = true;
+        host = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH + 4);
+    } else {
+        /* Implicit registers are never RSP, R9, R10 or R11. */
+        if (op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
+            return true;
+        host = assign(f, op);
+        f->need_rex |= op->reg.value >= ZYDIS_REGISTER_SPL && op->reg.value <= ZYDIS_REGISTER_DIL;
+    }
+    if (host == HOST_NO_REG)
+        return false;
+    switch (op->encoding) {
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+        f->reg = host;
+        break;
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+        f->rm = host;
+        break;
+    case ZYDIS_OPERAND_ENCODING_NDSNDD:
+        f->vvvv = host;
+        break;
+    case ZYDIS_OPERAND_ENCODING_OPCODE:
+        f->opcode_reg = host;
+        f->opcode_has_reg = true;
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+static bool fill_fields(Fields *f, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+
+    *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_ADDR, HOST_TEMP}};
+    f->memory = in->insn->flags & INSN_MEM;
+    f->pool_count = 2;
+    if (f->memory) {
+        f->rm = HOST_ADDR;
+        f->pool[0] = HOST_TEMP;
+        f->pool_count = 1;
+    }
+    for (unsigned i = 0; i < dec->operand_count; i++) {
+        if (in->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !fill_register(f, &in->operands[i]))
+            return false;
+    }
+    return !(f->no_rex && (f->need_rex || (f->reg | f->rm | f->opcode_reg) & 8));
+}
+
+static void emit_modrm_and_imm(JitEmit *e, const Fields *f, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+
+    if (dec->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
+        if (f->memory)
+            emit_base_disp(e, f->reg, f->rm, 0);
+        else
+            emit8(e, 0xc0 | (f->reg & 7) << 3 | (f->rm & 7));
+    }
+    for (unsigned i = 0; i < 2; i++)
+        emit_bytes(e, in->bytes + dec->raw.imm[i].offset, dec->raw.imm[i].size / 8);
+}
+
+static void emit_legacy(JitEmit *e, const Fields *f, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+    bool modrm = dec->attributes & ZYDIS_ATTRIB_HAS_MODRM;
+    uint8_t rex = (dec->attributes & ZYDIS_ATTRIB_HAS_REX ? dec->raw.rex.W << 3 : 0) |
+                  (modrm ? f->reg >> 3 << 2 | f->rm >> 3 : 0) | (f->opcode_has_reg ? f->opcode_reg >> 3 : 0);
+
+    if (dec->attributes & ZYDIS_ATTRIB_HAS_LOCK)
+        emit8(e, 0xf0);
+    if (dec->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+        emit8(e, 0x66);
+    for (unsigned i = 0; i < dec->raw.prefix_count; i++) {
+        if (dec->raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_MANDATORY)
+            emit8(e, dec->raw.prefixes[i].value);
+    }
+    if (rex || f->need_rex)
+        emit8(e, 0x40 | rex);
+    if (dec->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT)
+        emit8(e, 0x0f);
+    if (dec->opcode_map == ZYDIS_OPCODE_MAP_0F38)
+        emit8(e, 0x38);
+    if (dec->opcode_map == ZYDIS_OPCODE_MAP_0F3A)
+        emit8(e, 0x3a);
+    emit8(e, f->opcode_has_reg ? (dec->opcode & ~7) | (f->opcode_reg & 7) : dec->opcode);
+    emit_modrm_and_imm(e, f, in);
+}
+
+/* Always the three-byte form. */
+static void emit_vex(JitEmit *e, const Fields *f, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+
+    emit8(e, 0xc4);
+    emit8(e, (f->reg & 8 ? 0 : 0x80) | 0x40 | (f->rm & 8 ? 0 : 0x20) | dec->raw.vex.m_mmmm);
+    emit8(e, dec->raw.vex.W << 7 | (~f->vvvv & 15) << 3 | dec->raw.vex.L << 2 | dec->raw.vex.pp);
+    emit8(e, dec->opcode);
+    emit_modrm_and_imm(e, f, in);
+}
+
+static const ZydisDecodedOperand *memory_operand(const JitInsn *in)
+{
+    for (unsigned i = 0; i < in->dec.operand_count; i++) {
+        if (in->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
+            return &in->operands[i];
+    }
+    return NULL;
+}
+
+bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
+{
+    const ZydisDecodedOperand *mem = memory_operand(in);
+    Fields f;
+
+    if (!fill_fields(&f, in))
+        return false;
+    if (mem && !jit_emit_operand(t, in, mem->size / 8, mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+        return false;
+    for (unsigned i = 0; i < f.spilled_count; i++) {
+        if (f.spilled[i].load)
+            jit_emit_load_spill(t, f.spilled[i].host, f.spilled[i].guest);
+    }
+    if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+        emit_vex(t->hot, &f, in);
+    else
+        emit_legacy(t->hot, &f, in);
+    for (unsigned i = 0; i < f.spilled_count; i++) {
+        if (f.spilled[i].store)
+            jit_emit_store_spill(t, f.spilled[i].guest, f.spilled[i].host);
+    }
+    return true;
+}

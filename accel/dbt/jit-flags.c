@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Liveness of the arithmetic flags: looking at the TLB destroys them, and saving them around each look
+ * would cost more than the look.
+ *
+ * Within a unit an instruction's flags are known from Zydis' tables, with the exceptions below. Where
+ * the unit goes on at a known address the code there is looked at, a few instructions deep. Should
+ * that code be rewritten later so that it needs a flag it did not need before, in the moment between
+ * two instructions of this one, the flag has whatever value the last access left: no code that
+ * follows a calling convention, or comes from a compiler, can be told from that.
+ *
+ * Undefined flags count as written. A flag nobody needs may be seen by an interrupt handler in the
+ * saved image with another value than on hardware.
+ *
+ * Sources: SDM vol. 1, appendix A "EFLAGS cross-reference"; vol. 2 for counts of zero.
+ */
+#include "accel/dbt/jit-translate.h"
+#include "accel/dbt/mmu-priv.h"
+
+#define LOOK_INSNS 16
+#define LOOK_DEPTH 2
+#define LOOK_BYTES 15
+
+/* Shifts and rotates change nothing if the count, cut to five or six bits, is zero. */
+static bool count_may_be_zero(const ZydisDecodedInstruction *dec)
+{
+    if (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        return false;
+    if (dec->raw.imm[0].size)
+        return !(dec->raw.imm[0].value.u & (dec->operand_width == 64 ? 63 : 31));
+    /* D0 and D1 shift by one; the rest have the count in CL. */
+    return dec->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || (dec->opcode & ~1) != 0xd0;
+}
+
+JitFlags jit_insn_flags(const ZydisDecodedInstruction *dec, const uint8_t *bytes)
+{
+    const ZydisAccessedFlags *f = dec->cpu_flags;
+    JitFlags flags = {0};
+
+    if (!f)
+        return flags;
+    flags.reads = f->tested & RFLAGS_ARITH;
+    flags.writes = (f->modified | f->set_0 | f->set_1 | f->undefined) & RFLAGS_ARITH;
+    flags.touches = flags.writes;
+    if ((dec->meta.category == ZYDIS_CATEGORY_SHIFT || dec->meta.category == ZYDIS_CATEGORY_ROTATE) &&
+        count_may_be_zero(dec))
+        flags.writes = 0;
+    if (dec->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE))
+        flags.writes = 0;
+    return flags;
+}
+
+/* Where the guest's code bytes are on the host, and how many follow in the page. */
+static const uint8_t *code_host(DbtVcpu *v, uint64_t rip, unsigned *len)
+{
+    uint64_t gpa;
+    MapEntry e;
+
+    *len = (unsigned)(GUEST_PAGE_SIZE - (rip & ~GUEST_PAGE_MASK));
+    if (!dbt_fetch_gpa(v, rip, &gpa))
+        return NULL;
+    e = dbt_map_lookup(v->accel->map, gpa);
+    return e.host ? e.host + (gpa & ~GUEST_PAGE_MASK) : NULL;
+}
+
+/* Whether flags leave to where nobody can look: the successor's needs are all of them. */
+static bool leaves_sight(const ZydisDecodedInstruction *dec)
+{
+    switch (dec->meta.category) {
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
+    case ZYDIS_CATEGORY_INTERRUPT:
+    case ZYDIS_CATEGORY_SYSTEM:
+        return true;
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+        return !dec->raw.imm[0].is_relative;
+    default:
+        return false;
+    }
+}
+
+static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
+{
+    uint32_t need = 0, unknown = RFLAGS_ARITH;
+
+    for (unsigned n = 0; n < LOOK_INSNS && unknown; n++) {
+        unsigned len;
+        const uint8_t *host = code_host(t->jit->v, rip, &len);
+        ZydisDecodedInstruction dec;
+        uint8_t bytes[LOOK_BYTES];
+        JitFlags flags;
+
+        if (!host)
+            break;
+        len = MIN(len, sizeof(bytes));
+        memcpy(bytes, host, len);
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder[t->is32], NULL, bytes, len, &dec)))
+            break;
+        flags = jit_insn_flags(&dec, bytes);
+        need |= flags.reads & unknown;
+        unknown &= ~(flags.reads | flags.writes);
+        if (leaves_sight(&dec))
+            break;
+        rip += dec.length;
+        if (dec.raw.imm[0].is_relative) {
+            uint64_t target = rip + (uint64_t)dec.raw.imm[0].value.s;
+
+            if (t->is32)
+                target = (uint32_t)target;
+            if (dec.meta.category != ZYDIS_CATEGORY_COND_BR)
+                rip = target;
+            else if (depth == 0)
+                break;
+            else
+                need |= look(t, target, depth - 1) & unknown;
+        }
+        if (t->is32)
+            rip = (uint32_t)rip;
+    }
+    return need | unknown;
+}
+
+uint32_t jit_flags_at(JitTranslator *t, uint64_t rip)
+{
+    return look(t, rip, LOOK_DEPTH);
+}
+
+void jit_flags_analyse(JitTranslator *t, JitEnd end)
+{
+    const JitInsn *last = &t->insns[t->count - 1];
+    uint32_t live = end == JIT_END_INTERPRETER ? RFLAGS_ARITH : 0;
+
+    t->save_point = (int)t->count;
+    if (end == JIT_END_INDIRECT) {
+        for (t->save_point = (int)t->count - 1; t->save_point >= 0; t->save_point--) {
+            if (t->insns[t->save_point].flags.touches)
+                break;
+        }
+    }
+    if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
+        live = jit_flags_at(t, last->rip + last->insn->len);
+    for (int i = (int)t->count - 1; i >= 0; i--) {
+        JitInsn *in = &t->insns[i];
+
+        if (i == t->save_point)
+            live = RFLAGS_ARITH;
+        if (in->dec.raw.imm[0].is_relative) {
+            live |= jit_flags_at(t, jit_branch_target(in));
+            if (in == last && in->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
+                live |= jit_flags_at(t, in->rip + in->insn->len);
+        }
+        live = (live & ~in->flags.writes) | in->flags.reads;
+        in->live = live;
+    }
+    t->live_in = live;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The dispatcher: finds or makes the unit at cs:rip, enters it, and learns from how it comes back.
+ *
+ *     block -> unit? --no--> hot? --no--> interpret the block
+ *        ^      | yes          | yes
+ *        |      v              v
+ *        |    enter <------ translate
+ *        |      |
+ *        +------+ direct exit: link it to the unit found next
+ *               + indirect exit: enter the unit found next into the jump cache
+ *               + again: a request, or the page has moved
+ *               + left: the interpreter ended the unit (fault, mode change, watched code written)
+ */
+#include "accel/dbt/jit.h"
+
+#include "accel/dbt/exec.h"
+#include "accel/dbt/guest-debug.h"
+#include "accel/dbt/mmu-priv.h"
+#include "accel/dbt/op-util.h"
+#include "core/error.h"
+#include "core/log.h"
+
+static void set_flags(DbtJit *jit)
+{
+    jit->area->flags = flags_to_ax(jit->v->state);
+}
+
+static void take_flags(DbtJit *jit)
+{
+    flags_from_ax(jit->v->state, jit->area->flags);
+}
+
+/* Runs instruction number n of the unit; true: go on behind it. */
+static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
+{
+    DbtVcpu *v = jit->v;
+    CpuState *s = v->state;
+    const DbtInsn *insn = &unit->block->insns[n];
+
+    s->rip = unit->rip + insn->offset;
+    if (v->code_bits == 32)
+        s->rip = (uint32_t)s->rip;
+    jit->stats.interpreted++;
+    jit->step = insn->handler(v, insn);
+    if (jit->step != DBT_NEXT)
+        return false;
+    s->rip += insn->len;
+    return v->limit && jit->epoch == v->fetch_epoch;
+}
+
+uint32_t jit_interpret(DbtJit *jit, uint32_t id)
+{
+    take_flags(jit);
+    if (!interpret(jit, &jit->units[id >> 8], (id & 0xff) - JIT_EXIT_INSN))
+        return 1;
+    set_flags(jit);
+    return 0;
+}
+
+bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11)
+{
+    DbtJit *jit = v->jit;
+    uint32_t offset = (uint32_t)(*rip - (uintptr_t)jit->rx);
+    const JitUnit *u;
+    unsigned n;
+
+    if (*rip - (uintptr_t)jit->rx >= jit->size)
+        return false;
+    u = jit_unit_at(jit, offset);
+    if (!u || offset < u->body)
+        return false;
+    for (n = u->block->count - 1; n > 0 && u->begin + jit->offsets[u->offsets + n] > offset; n--)
+        ;
+    *r11 = JIT_ID(u->id, JIT_EXIT_INSN + n);
+    *rip = (uintptr_t)jit->rx + jit->glue.leave[(int)n > u->save_point];
+    return true;
+}
+
+/* The unit for the block, made if the block has become hot. NULL: interpret it. */
+static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
+{
+    uint64_t rip = jit->v->state->rip;
+    JitUnit *u = jit_unit_find(jit, block, rip);
+
+    if (u)
+        return u;
+    if (block->crosses || block == jit->v->cache->once || ++block->heat < jit->v->accel->translate_after)
+        return NULL;
+    u = jit_translate(jit, block, rip);
+    if (!u) {
+        jit_units_flush(jit);
+        jit_mode_now(jit);
+        u = jit_translate(jit, block, rip);
+    }
+    return u;
+}
+
+/* What the unit's end says about the state and the next unit. */
+static void after_unit(DbtJit *jit, uint32_t id, bool *jump)
+{
+    DbtVcpu *v = jit->v;
+    JitUnit *u = &jit->units[id >> 8];
+    uint32_t what = id & 0xff;
+
+    if (id == JIT_EXIT_LEFT) {
+        dbt_after_block(v, jit->step);
+        return;
+    }
+    take_flags(jit);
+    if (what <= JIT_EXIT_MAX) {
+        jit->pending_exit = u->first_exit + what + 1;
+        v->state->rip = jit->exits[u->first_exit + what].rip;
+    } else if (what == JIT_EXIT_INDIRECT) {
+        v->state->rip = jit->area->target;
+        *jump = true;
+    } else if (what == JIT_EXIT_AGAIN) {
+        v->state->rip = u->rip;
+    } else {
+        interpret(jit, u, what - JIT_EXIT_INSN);
+        dbt_after_block(v, jit->step);
+    }
+}
+
+/*
+ * The last instruction of the unit was an indirect branch to an address that is not canonical: its
+ * #GP belongs to the branch itself. Takes its effect on RSP back and has the interpreter do it.
+ */
+static void refuse_target(DbtJit *jit, const JitUnit *unit)
+{
+    unsigned n = unit->block->count - 1;
+    const DbtInsn *insn = &unit->block->insns[n];
+    uint64_t *rsp = &jit->v->state->gpr[GPR_RSP];
+
+    if (insn->mnemonic == ZYDIS_MNEMONIC_RET)
+        *rsp -= 8 + (insn->imm & 0xffff);
+    else if (insn->mnemonic == ZYDIS_MNEMONIC_CALL)
+        *rsp += 8;
+    interpret(jit, unit, n);
+    dbt_after_block(jit->v, jit->step);
+}
+
+void dbt_jit_run(DbtVcpu *v)
+{
+    DbtJit *jit = v->jit;
+    bool jump = false;
+    DbtBlock *block;
+    JitUnit *u;
+    uint32_t id;
+
+    __atomic_exchange_n(&jit->area->exit_request, 0, __ATOMIC_SEQ_CST);
+    while (!vcpu_requests(v->cpu) && !v->attention) {
+        jit_units_sync(jit);
+        block = dbt_block_find(v);
+        if (!block) {
+            dbt_after_block(v, DBT_FAULT);
+            return;
+        }
+        u = jit_mode_now(jit) == JIT_NO_MODE ? NULL : unit_of(jit, block);
+        if (!u) {
+            jit->pending_exit = 0;
+            dbt_run_block(v, block);
+            return;
+        }
+        jit_unit_reachable(jit, u);
+        if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip)
+            jit_unit_link(jit, &jit->exits[jit->pending_exit - 1], u);
+        jit->pending_exit = 0;
+        if (jump)
+            jit_unit_remember_jump(jit, u);
+        jump = false;
+        if (G_UNLIKELY(log_enabled(LOG_EXEC)))
+            dbt_log_block(v, block);
+        set_flags(jit);
+        v->limit = block->insns; /* not NULL */
+        jit->stats.entries++;
+        id = jit_code_enter(jit, u->body);
+        after_unit(jit, id, &jump);
+        if (jump && v->code_bits == 64 && !is_canonical(v->state->rip))
+            refuse_target(jit, &jit->units[id >> 8]);
+        if (__atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
+            return;
+    }
+}
+
+/* --- Life cycle. --- */
+
+void dbt_jit_release(DbtVcpu *v)
+{
+    DbtJit *jit = v->jit;
+
+    if (!jit)
+        return;
+    jit_translator_release(jit);
+    jit_units_release(jit);
+    jit_code_release(jit);
+    g_free(jit);
+    v->jit = NULL;
+}
+
+bool dbt_jit_init(DbtVcpu *v, GError **errp)
+{
+    DbtJit *jit = g_new0(DbtJit, 1);
+
+    v->jit = jit;
+    jit->v = v;
+    jit->area = dbt_mmu_area(v, &jit->tables);
+    if (!jit_code_init(jit, errp))
+        return false;
+    if (!jit_units_init(jit))
+        return error_set_errno(errp, errno, "cannot map tables for %u MiB of translated code (-accel dbt,tb-size=)",
+                               v->accel->tb_size);
+    return jit_translator_init(jit);
+}
+
+void dbt_jit_flush(DbtVcpu *v)
+{
+    if (v->jit)
+        jit_units_flush(v->jit);
+}
+
+void dbt_jit_enter_thread(DbtVcpu *v)
+{
+    if (v->jit)
+        jit_code_use_gs(v->jit);
+}
+
+void dbt_jit_kick(DbtVcpu *v)
+{
+    if (v->jit)
+        __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Translating one block: decode, look at the flags, emit.
+ *
+ * What an instruction becomes is decided by the table at the end; mnemonics without a row are
+ * re-encoded if jit-encode.c can, else the interpreter runs them. To teach the translator an instruction,
+ * write an emitter and give it a row.
+ */
+#include "accel/dbt/jit-translate.h"
+
+#include "accel/dbt/ops.h"
+
+typedef struct JitRow {
+    uint16_t mnemonic; /* ZydisMnemonic */
+    JitEmitter emit;
+    bool (*fits)(const JitTranslator *t, const JitInsn *in); /* NULL: all forms */
+} JitRow;
+
+/* --- Small emitters. --- */
+
+static bool emit_nothing(JitTranslator *t, const JitInsn *in)
+{
+    return true;
+}
+
+static bool emit_lea_insn(JitTranslator *t, const JitInsn *in)
+{
+    uint8_t guest = in->insn->reg;
+    bool spilled = jit_is_spilled(guest), constant;
+    uint64_t value;
+
+    jit_emit_ea(t, in->insn, in->rip, &constant, &value);
+    if (constant)
+        emit_mov_imm(t->hot, HOST_ADDR, value);
+    if (spilled && in->dec.operand_width == 16)
+        return false;
+    if (spilled) {
+        if (in->dec.operand_width == 32)
+            emit_rr(t->hot, false, HOST_LOAD, HOST_ADDR, HOST_ADDR);
+        jit_emit_store_spill(t, guest, HOST_ADDR);
+        return true;
+    }
+    if (in->dec.operand_width == 16)
+        emit8(t->hot, 0x66);
+    emit_rr(t->hot, in->dec.operand_width == 64, HOST_LOAD, jit_host(guest), HOST_ADDR);
+    return true;
+}
+
+/* 40..4F are prefixes in 64-bit code. */
+static bool emit_inc_dec32(JitTranslator *t, const JitInsn *in)
+{
+    uint8_t guest = in->dec.opcode & 7, digit = in->dec.opcode >> 3 & 1;
+
+    if (in->dec.operand_width == 16)
+        emit8(t->hot, 0x66);
+    emit_rr(t->hot, false, 0xff, digit, jit_host(guest));
+    return true;
+}
+
+/* MOV between the accumulator and an address in the instruction. */
+static bool emit_moffs(JitTranslator *t, const JitInsn *in)
+{
+    bool write = in->dec.opcode & 2;
+    unsigned size = in->insn->op_size;
+
+    if (!jit_emit_operand(t, in, size, write))
+        return false;
+    if (size == 2)
+        emit8(t->hot, 0x66);
+    emit_rm(t->hot, size == 8, (write ? 0x88 : 0x8a) | (size > 1), GPR_RAX, HOST_ADDR, 0);
+    return true;
+}
+
+/* --- Forms. --- */
+
+static bool fits_near_branch(const JitTranslator *t, const JitInsn *in)
+{
+    return in->dec.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR && in->dec.operand_width == 8 * jit_word(t);
+}
+
+static bool fits_inc_dec32(const JitTranslator *t, const JitInsn *in)
+{
+    return t->is32 && in->dec.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->dec.opcode >= 0x40 &&
+           in->dec.opcode <= 0x4f;
+}
+
+static bool fits_moffs(const JitTranslator *t, const JitInsn *in)
+{
+    return in->dec.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->dec.opcode >= 0xa0 && in->dec.opcode <= 0xa3;
+}
+
+static bool fits_lea(const JitTranslator *t, const JitInsn *in)
+{
+    return in->insn->addr_size != 2;
+}
+
+static const JitRow *row_of(const JitTranslator *t, const JitInsn *in);
+
+static JitEmitter pick_emitter(const JitTranslator *t, const JitInsn *in)
+{
+    const JitRow *row = row_of(t, in);
+
+    if (in->insn->handler == dbt_op_undefined)
+        return NULL;
+    if (row)
+        return row->emit;
+    return jit_can_reencode(t, in) ? jit_emit_reencoded : NULL;
+}
+
+/* --- The unit. --- */
+
+/* false: Zydis and the block disagree, which means that a feature bit changed the meaning. */
+static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
+{
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&t->decoder[t->is32], in->bytes, insn->len, &in->dec, in->operands)) ||
+        in->dec.length != insn->len || in->dec.mnemonic != insn->mnemonic) {
+        memset(&in->dec, 0, sizeof(in->dec));
+        in->emit = NULL;
+        in->flags = (JitFlags){.reads = RFLAGS_ARITH, .touches = RFLAGS_ARITH};
+        return false;
+    }
+    in->flags = jit_insn_flags(&in->dec, in->bytes);
+    in->emit = pick_emitter(t, in);
+    return true;
+}
+
+static JitEnd decode_block(JitTranslator *t, const DbtBlock *block, uint64_t rip)
+{
+    const JitInsn *last = &t->insns[block->count - 1];
+    unsigned offset = 0;
+    bool ok = true;
+
+    t->count = block->count;
+    for (unsigned i = 0; i < block->count; i++) {
+        JitInsn *in = &t->insns[i];
+
+        in->insn = &block->insns[i];
+        in->bytes = block->bytes + offset;
+        in->rip = rip + offset;
+        ok = decode_insn(t, in, in->insn);
+        offset += in->insn->len;
+    }
+    if (!ok)
+        return JIT_END_INTERPRETER;
+    switch (last->dec.meta.category) {
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+        if (!last->emit)
+            return JIT_END_INTERPRETER;
+        return last->dec.raw.imm[0].is_relative ? JIT_END_NEXT : JIT_END_INDIRECT;
+    case ZYDIS_CATEGORY_COND_BR:
+        return last->emit ? JIT_END_NEXT : JIT_END_INTERPRETER;
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
+    case ZYDIS_CATEGORY_INTERRUPT:
+    case ZYDIS_CATEGORY_SYSTEM:
+        return JIT_END_INTERPRETER;
+    default:
+        return JIT_END_NEXT;
+    }
+}
+
+static void emit_interpreted(JitTranslator *t)
+{
+    emit_mov_imm(t->hot, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
+    emit_call(t->hot, t->jit->glue.interpret[t->flags_in_frame]);
+}
+
+static void emit_insn(JitTranslator *t, const JitInsn *in)
+{
+    uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count;
+
+    t->miss_count = 0;
+    t->miss_flags = false;
+    if (in->emit && in->emit(t, in)) {
+        jit_emit_misses(t);
+        return;
+    }
+    t->hot->at = hot;
+    t->cold->at = cold;
+    t->unit->exit_count = exits;
+    t->jit->stats.fallbacks++;
+    emit_interpreted(t);
+}
+
+/* Whether control goes on behind the last instruction. */
+static bool falls_through(const JitInsn *last)
+{
+    switch (last->dec.meta.category) {
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+        return !last->emit;
+    default:
+        return true;
+    }
+}
+
+JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
+{
+    JitTranslator *t = jit->translator;
+    JitUnit *u = jit_unit_new(jit, block, rip);
+    const JitInsn *last;
+
+    if (!u)
+        return NULL;
+    t->unit = u;
+    t->is32 = jit->mode_key & JIT_MODE_32;
+    jit_flags_analyse(t, decode_block(t, block, rip));
+    u->begin = t->hot->at;
+    t->flags_in_frame = false;
+    jit_emit_entries(t);
+    for (t->index = 0; t->index < t->count; t->index++) {
+        t->flags_in_frame = (int)t->index > t->save_point;
+        jit->offsets[u->offsets + t->index] = (uint16_t)(t->hot->at - u->begin);
+        emit_insn(t, &t->insns[t->index]);
+        if ((int)t->index == t->save_point)
+            jit_emit_save_flags(t);
+    }
+    last = &t->insns[t->count - 1];
+    if (falls_through(last))
+        jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
+    u->end = t->hot->at;
+    u->save_point = t->save_point;
+    jit->exit_count += u->exit_count;
+    jit->offset_count += t->count;
+    jit_unit_publish(jit, u);
+    return u;
+}
+
+bool jit_translator_init(DbtJit *jit)
+{
+    JitTranslator *t = g_new0(JitTranslator, 1);
+
+    jit->translator = t;
+    t->jit = jit;
+    t->hot = &jit->hot;
+    t->cold = &jit->cold;
+    ZydisDecoderInit(&t->decoder[0], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisDecoderInit(&t->decoder[1], ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    for (unsigned i = 0; i < G_N_ELEMENTS(t->decoder); i++) {
+        ZydisDecoderEnableMode(&t->decoder[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&t->decoder[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&t->decoder[i], ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+    }
+    return true;
+}
+
+void jit_translator_release(DbtJit *jit)
+{
+    g_clear_pointer(&jit->translator, g_free);
+}
+
+#define JCC(cc) {ZYDIS_MNEMONIC_J##cc, jit_emit_jcc, fits_near_branch}
+
+static const JitRow rows[] = {
+    {ZYDIS_MNEMONIC_NOP, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_LEA, emit_lea_insn, fits_lea},
+    {ZYDIS_MNEMONIC_MOV, emit_moffs, fits_moffs},
+    {ZYDIS_MNEMONIC_INC, emit_inc_dec32, fits_inc_dec32},
+    {ZYDIS_MNEMONIC_DEC, emit_inc_dec32, fits_inc_dec32},
+    {ZYDIS_MNEMONIC_PUSH, jit_emit_push, NULL},
+    {ZYDIS_MNEMONIC_POP, jit_emit_pop, NULL},
+    {ZYDIS_MNEMONIC_LEAVE, jit_emit_leave, NULL},
+    JCC(B), JCC(BE), JCC(L), JCC(LE), JCC(NB), JCC(NBE), JCC(NL), JCC(NLE),
+    JCC(NO), JCC(NP), JCC(NS), JCC(NZ), JCC(O), JCC(P), JCC(S), JCC(Z),
+    {ZYDIS_MNEMONIC_JMP, jit_emit_jmp, fits_near_branch},
+    {ZYDIS_MNEMONIC_CALL, jit_emit_call, fits_near_branch},
+    {ZYDIS_MNEMONIC_RET, jit_emit_ret, fits_near_branch},
+};
+
+static const JitRow *row_of(const JitTranslator *t, const JitInsn *in)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].mnemonic == in->dec.mnemonic && (!rows[i].fits || rows[i].fits(t, in)))
+            return &rows[i];
+    }
+    return NULL;
+}

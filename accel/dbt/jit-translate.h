@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the translation of one unit: what the emitters share.
+ *
+ * An emitter turns one instruction into host code at t->hot, or returns false to leave it to the
+ * interpreter; then nothing of what it emitted stays. R10 and R11 are its scratch registers. It must
+ * make all its checks (jit_emit_operand, jit_emit_access) before the instruction's first effect, because
+ * a check that fails runs the whole instruction in the interpreter.
+ */
+#ifndef DBT_JIT_TRANSLATE_H
+#define DBT_JIT_TRANSLATE_H
+
+#include <Zydis/Zydis.h>
+
+#include "accel/dbt/jit.h"
+#include "accel/dbt/mmu.h"
+
+#define JIT_FRAME(field) ((int32_t)offsetof(JitFrame, field))
+
+/* The scratch registers, and where guest RSP is. */
+#define HOST_ADDR GPR_R10
+#define HOST_TEMP GPR_R11
+#define HOST_SP GPR_R9
+
+/* Arithmetic flags of an instruction. */
+typedef struct JitFlags {
+    uint32_t reads;
+    uint32_t writes;  /* in any case, undefined ones included */
+    uint32_t touches; /* maybe */
+} JitFlags;
+
+typedef struct JitInsn JitInsn;
+typedef struct JitTranslator JitTranslator;
+typedef bool (*JitEmitter)(JitTranslator *t, const JitInsn *in);
+
+struct JitInsn {
+    const DbtInsn *insn;
+    const uint8_t *bytes;
+    uint64_t rip;
+    ZydisDecodedInstruction dec;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    JitEmitter emit; /* NULL: the interpreter's */
+    JitFlags flags;
+    uint32_t live;   /* flags that are needed before it runs, by itself or later */
+};
+
+struct JitTranslator {
+    DbtJit *jit;
+    JitUnit *unit;
+    JitEmit *hot, *cold;
+    ZydisDecoder decoder[2]; /* 64, 32 bits */
+    JitInsn insns[BLOCK_MAX_INSNS];
+    unsigned count;
+    bool is32;
+
+    /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
+    int save_point;
+    bool flags_in_frame; /* the instruction now emitted is behind that */
+    uint32_t live_in;
+
+    /* Of the instruction now emitted. */
+    unsigned index;
+    uint32_t misses[4]; /* rel32s to its stub */
+    unsigned miss_count;
+    bool miss_flags;    /* at the misses flags are in AX and guest RAX in the frame */
+};
+
+/* How a unit ends, as far as flags are concerned. */
+typedef enum JitEnd {
+    JIT_END_NEXT,     /* goes on at known addresses */
+    JIT_END_INDIRECT, /* frame.flags has to have the flags */
+    JIT_END_INTERPRETER, /* the interpreter ends it and needs all flags */
+} JitEnd;
+
+static inline bool jit_is_spilled(uint8_t guest)
+{
+    return guest >= GPR_R9 && guest <= GPR_R11;
+}
+
+/* The host register of a guest register that has one. */
+static inline uint8_t jit_host(uint8_t guest)
+{
+    return guest == GPR_RSP ? HOST_SP : guest;
+}
+
+static inline int32_t jit_spill_slot(uint8_t guest)
+{
+    return JIT_FRAME(spill) + 8 * (guest - GPR_R9);
+}
+
+static inline void jit_emit_load_spill(JitTranslator *t, uint8_t host, uint8_t guest)
+{
+    emit_rm(t->hot, true, HOST_LOAD, host, GPR_RSP, jit_spill_slot(guest));
+}
+
+static inline void jit_emit_store_spill(JitTranslator *t, uint8_t guest, uint8_t host)
+{
+    emit_rm(t->hot, true, HOST_STORE, host, GPR_RSP, jit_spill_slot(guest));
+}
+
+/* --- jit-flags.c --- */
+JitFlags jit_insn_flags(const ZydisDecodedInstruction *dec, const uint8_t *bytes);
+/* Fills JitInsn.live, save_point, live_in. */
+void jit_flags_analyse(JitTranslator *t, JitEnd end);
+/* The flags code at rip needs, as far as it can be seen from here. */
+uint32_t jit_flags_at(JitTranslator *t, uint64_t rip);
+
+/* --- jit-memory.c --- */
+/* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. *constant: it is
+ * *value, and nothing was emitted. */
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value);
+/* The memory operand's host address in HOST_ADDR. HOST_TEMP is free. false: not by inline code. */
+bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
+/* The same for an address in host registers, relative to a flat segment. */
+void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
+/* The miss stubs of the instruction that ends here. */
+void jit_emit_misses(JitTranslator *t);
+
+/* --- jit-encode.c --- */
+bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in);
+/* Whether it can, by its operands and its kind. */
+bool jit_can_reencode(const JitTranslator *t, const JitInsn *in);
+
+/* --- jit-branch.c --- */
+bool jit_emit_jcc(JitTranslator *t, const JitInsn *in);
+bool jit_emit_jmp(JitTranslator *t, const JitInsn *in);
+bool jit_emit_call(JitTranslator *t, const JitInsn *in);
+bool jit_emit_ret(JitTranslator *t, const JitInsn *in);
+/* The unit goes on at rip. */
+void jit_emit_exit(JitTranslator *t, uint64_t rip);
+/* The entries before the body. */
+void jit_emit_entries(JitTranslator *t);
+/* mov [frame.flags], flags; HOST_TEMP is lost. */
+void jit_emit_save_flags(JitTranslator *t);
+/* The target of a near branch with a distance. */
+uint64_t jit_branch_target(const JitInsn *in);
+
+/* --- jit-stack.c --- */
+bool jit_emit_push(JitTranslator *t, const JitInsn *in);
+bool jit_emit_pop(JitTranslator *t, const JitInsn *in);
+bool jit_emit_leave(JitTranslator *t, const JitInsn *in);
+/* HOST_SP += bytes; flags stay. */
+void jit_emit_sp_add(JitTranslator *t, int32_t bytes);
+/* Stack accesses have the width of the mode. */
+static inline unsigned jit_word(const JitTranslator *t)
+{
+    return t->is32 ? 4 : 8;
+}
+
+#endif

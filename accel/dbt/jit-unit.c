@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The units of a vCPU: making, finding, linking and dropping them.
+ *
+ * What may void a unit, and who notices:
+ *
+ *     bytes written   code.c raises the page's generation and calls dbt_jit_page_changed, which notes
+ *                     the counter in a ring all vCPUs read; each drops its units of that page before
+ *                     it enters translated code again (jit_units_sync)
+ *     mapping changed fetch_epoch moved: the itlbs are cleared, so that links from other pages and
+ *                     indirect branches come back and ask the TLB
+ *     blocks freed    dbt_cache_flush: everything goes
+ *
+ * A unit dropped loses its incoming links and its place in the jump cache, so nobody can enter it; its
+ * memory is used again only after jit_units_flush.
+ */
+#include "accel/dbt/jit.h"
+
+#include <sys/mman.h>
+
+#include "accel/dbt/mmu-priv.h"
+
+/* Code bytes per unit, exit and instruction, for sizing the tables. They only cost what is touched. */
+#define BYTES_PER_UNIT 64
+#define BYTES_PER_EXIT 32
+#define BYTES_PER_INSN 8
+
+#define RING_SIZE 256
+
+/* Pages written lately: their generation counters. Under lock. */
+struct DbtJitPages {
+    GMutex lock;
+    uint64_t count; /* atomic: of all time */
+    const uint32_t *ring[RING_SIZE];
+};
+
+typedef struct PageKey {
+    uint64_t linear, gpa;
+    uint32_t mode;
+} PageKey;
+
+static guint page_key_hash(gconstpointer p)
+{
+    const PageKey *key = p;
+    uint64_t h = (key->linear ^ key->gpa * 0x9e3779b97f4a7c15ull ^ key->mode) * 0xff51afd7ed558ccdull;
+
+    return (guint)(h >> 32);
+}
+
+static gboolean page_key_equal(gconstpointer a, gconstpointer b)
+{
+    const PageKey *x = a, *y = b;
+
+    return x->linear == y->linear && x->gpa == y->gpa && x->mode == y->mode;
+}
+
+static uint32_t page_id(DbtJit *jit, uint64_t linear, uint64_t gpa)
+{
+    PageKey key = {linear >> GUEST_PAGE_BITS, gpa >> GUEST_PAGE_BITS, jit->mode};
+    gpointer id = g_hash_table_lookup(jit->page_ids, &key);
+
+    if (!id) {
+        id = GUINT_TO_POINTER(++jit->last_page_id);
+        g_hash_table_insert(jit->page_ids, g_memdup2(&key, sizeof(key)), id);
+    }
+    return GPOINTER_TO_UINT(id);
+}
+
+static uint32_t *page_head(DbtJit *jit, const uint32_t *generation)
+{
+    uintptr_t h = (uintptr_t)generation >> 3;
+
+    return &jit->page_heads[(h ^ h >> 12) % G_N_ELEMENTS(jit->page_heads)];
+}
+
+/* --- Modes. --- */
+
+static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
+{
+    const CpuState *s = v->state;
+    uint64_t avx = XCR0_SSE | XCR0_AVX;
+
+    /* Alignment checks and data breakpoints: tables nobody fills. */
+    if (v->real || v->code_bits == 16 || (const void *)v->tlb == v->mmu->tables[MMU_TABLE_CHECKED])
+        return false;
+    *bits = (uint32_t)v->mmu->context << JIT_MODE_CONTEXT_SHIFT | (uint32_t)v->cpl << JIT_MODE_CPL_SHIFT;
+    if (v->code_bits == 32) {
+        if (!v->flat || !v->stack32 || s->seg[SEG_CS].base || s->seg[SEG_CS].limit != UINT32_MAX)
+            return false;
+        *bits |= JIT_MODE_32 | (uint32_t)v->flat_read << JIT_MODE_SEGS_SHIFT |
+                 (uint32_t)v->flat_write << (JIT_MODE_SEGS_SHIFT + 6);
+    }
+    if (!(s->cr0 & (CR0_EM | CR0_TS))) {
+        *bits |= JIT_MODE_X87;
+        if (s->cr4 & CR4_OSFXSR)
+            *bits |= JIT_MODE_SSE;
+        if (s->cr4 & CR4_OSXSAVE && (s->xcr0 & avx) == avx)
+            *bits |= JIT_MODE_AVX;
+    }
+    return true;
+}
+
+static uint8_t mode_index(DbtJit *jit, uint32_t bits)
+{
+    for (unsigned i = 0; i < jit->mode_count; i++) {
+        if (jit->mode_keys[i] == bits)
+            return (uint8_t)i;
+    }
+    if (jit->mode_count == JIT_MODES)
+        jit_units_flush(jit);
+    jit->area->mode[jit->mode_count].jumps.rip[0] = 1;
+    jit->mode_keys[jit->mode_count] = bits;
+    return (uint8_t)jit->mode_count++;
+}
+
+uint8_t jit_mode_now(DbtJit *jit)
+{
+    uint32_t bits;
+
+    if (!mode_bits(jit->v, &bits)) {
+        jit->mode = JIT_NO_MODE;
+    } else if (jit->mode == JIT_NO_MODE || bits != jit->mode_key) {
+        jit->mode = mode_index(jit, bits);
+        jit->mode_key = bits;
+    }
+    return jit->mode;
+}
+
+/* --- Units. --- */
+
+JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
+{
+    JitUnit *u;
+
+    if (!jit_code_has_room(jit) || jit->unit_count == jit->unit_max ||
+        jit->exit_count + JIT_EXIT_MAX > jit->exit_max || jit->offset_count + BLOCK_MAX_INSNS > jit->offset_max)
+        return NULL;
+    u = &jit->units[jit->unit_count];
+    *u = (JitUnit){
+        .block = block,
+        .page = block->page_generation[0],
+        .rip = rip,
+        .id = jit->unit_count,
+        .mode = jit->mode,
+        .page_id = page_id(jit, rip, block->gpa),
+        .first_exit = jit->exit_count,
+        .offsets = jit->offset_count,
+    };
+    return u;
+}
+
+void jit_unit_publish(DbtJit *jit, JitUnit *unit)
+{
+    uint32_t *head = page_head(jit, unit->page);
+
+    jit->unit_count++;
+    unit->valid = true;
+    unit->next_in_page = *head;
+    *head = unit->id + 1;
+    unit->next_of_block = unit->block->units;
+    unit->block->units = unit;
+    jit->stats.units++;
+    jit->stats.insns += unit->block->count;
+    jit->stats.code_bytes += unit->end - unit->begin;
+}
+
+JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip)
+{
+    JitUnit *u = block->units;
+
+    while (u && (u->rip != rip || u->mode != jit->mode))
+        u = u->next_of_block;
+    return u;
+}
+
+JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset)
+{
+    uint32_t lo = 0, hi = jit->unit_count;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (jit->units[mid].end <= offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < jit->unit_count && jit->units[lo].begin <= offset ? &jit->units[lo] : NULL;
+}
+
+static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
+{
+    emit_patch(&(JitEmit){.base = jit->rw}, exit->patch, target);
+}
+
+void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
+{
+    if (exit->linked || jit->units[exit->unit].mode != target->mode)
+        return;
+    exit->linked = target->id + 1;
+    exit->next = target->incoming;
+    target->incoming = (uint32_t)(exit - jit->exits) + 1;
+    patch(jit, exit, exit->far ? target->entry_far : exit->back ? target->entry_back : target->entry_near);
+    jit->stats.links++;
+}
+
+static unsigned jump_slot(uint64_t rip)
+{
+    return (unsigned)(rip ^ rip >> 7) & ((1u << JIT_JUMP_BITS) - 1);
+}
+
+void jit_unit_reachable(DbtJit *jit, JitUnit *unit)
+{
+    jit->area->mode[unit->mode].itlb[unit->rip >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1)] = unit->page_id;
+}
+
+void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
+{
+    JitJumps *jumps = &jit->area->mode[unit->mode].jumps;
+    unsigned slot = jump_slot(unit->rip);
+
+    jumps->rip[slot] = unit->rip;
+    jumps->host[slot] = (uintptr_t)(jit->rx + unit->entry_indirect);
+}
+
+static void forget_jump(DbtJit *jit, const JitUnit *unit)
+{
+    JitJumps *jumps = &jit->area->mode[unit->mode].jumps;
+    unsigned slot = jump_slot(unit->rip);
+
+    if (jumps->rip[slot] == unit->rip)
+        jumps->rip[slot] = slot == 0;
+}
+
+static void unlink_exit(DbtJit *jit, JitExit *exit)
+{
+    patch(jit, exit, exit->stub);
+    exit->linked = 0;
+}
+
+/* Takes the exit out of the list of the unit it is linked to. */
+static void forget_link(DbtJit *jit, JitExit *exit)
+{
+    uint32_t index = (uint32_t)(exit - jit->exits) + 1;
+    uint32_t *link;
+
+    if (!exit->linked)
+        return;
+    link = &jit->units[exit->linked - 1].incoming;
+    while (*link != index)
+        link = &jit->exits[*link - 1].next;
+    *link = exit->next;
+    unlink_exit(jit, exit);
+}
+
+static void drop(DbtJit *jit, JitUnit *unit)
+{
+    JitUnit **link = &unit->block->units;
+
+    unit->valid = false;
+    while (unit->incoming) {
+        JitExit *exit = &jit->exits[unit->incoming - 1];
+
+        unit->incoming = exit->next;
+        unlink_exit(jit, exit);
+    }
+    for (uint32_t i = 0; i < unit->exit_count; i++)
+        forget_link(jit, &jit->exits[unit->first_exit + i]);
+    forget_jump(jit, unit);
+    while (*link != unit)
+        link = &(*link)->next_of_block;
+    *link = unit->next_of_block;
+    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].unit == unit->id)
+        jit->pending_exit = 0;
+    jit->stats.units_dropped++;
+}
+
+static void drop_page(DbtJit *jit, const uint32_t *generation)
+{
+    uint32_t *link = page_head(jit, generation);
+
+    jit->stats.pages_changed++;
+    while (*link) {
+        JitUnit *u = &jit->units[*link - 1];
+
+        if (u->page == generation) {
+            *link = u->next_in_page;
+            drop(jit, u);
+        } else {
+            link = &u->next_in_page;
+        }
+    }
+}
+
+void jit_units_flush(DbtJit *jit)
+{
+    for (uint32_t i = 0; i < jit->unit_count; i++) {
+        if (jit->units[i].valid)
+            jit->units[i].block->units = NULL;
+    }
+    for (unsigned i = 0; i < jit->mode_count; i++)
+        memset(&jit->area->mode[i], 0, sizeof(jit->area->mode[i]));
+    memset(jit->page_heads, 0, sizeof(jit->page_heads));
+    g_hash_table_remove_all(jit->page_ids);
+    jit->unit_count = jit->exit_count = jit->offset_count = 0;
+    jit->last_page_id = 0;
+    jit->mode_count = 0;
+    jit->mode = JIT_NO_MODE;
+    jit->pending_exit = 0;
+    jit->stats.flushes++;
+    jit_code_reset(jit);
+}
+
+/* --- Pages written. --- */
+
+void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation)
+{
+    struct DbtJitPages *pages = accel->jit_pages;
+
+    g_mutex_lock(&pages->lock);
+    pages->ring[pages->count % RING_SIZE] = generation;
+    __atomic_store_n(&pages->count, pages->count + 1, __ATOMIC_RELEASE);
+    for (guint i = 0; i < accel->vcpus->len; i++) {
+        DbtVcpu *v = g_ptr_array_index(accel->vcpus, i);
+
+        if (v->jit)
+            __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
+    }
+    g_mutex_unlock(&pages->lock);
+}
+
+void dbt_jit_pages_vcpu(DbtVcpu *v, bool add)
+{
+    struct DbtJitPages *pages = v->accel->jit_pages;
+
+    g_mutex_lock(&pages->lock);
+    if (add)
+        g_ptr_array_add(v->accel->vcpus, v);
+    else
+        g_ptr_array_remove(v->accel->vcpus, v);
+    g_mutex_unlock(&pages->lock);
+}
+
+static void sync_pages(DbtJit *jit)
+{
+    struct DbtJitPages *pages = jit->v->accel->jit_pages;
+    const uint32_t *changed[RING_SIZE];
+    uint64_t count, first;
+
+    if (G_LIKELY(__atomic_load_n(&pages->count, __ATOMIC_ACQUIRE) == jit->pages_seen))
+        return;
+    g_mutex_lock(&pages->lock);
+    count = pages->count;
+    first = jit->pages_seen;
+    for (uint64_t i = first; i < count && count - first <= RING_SIZE; i++)
+        changed[i - first] = pages->ring[i % RING_SIZE];
+    g_mutex_unlock(&pages->lock);
+    jit->pages_seen = count;
+    if (count - first > RING_SIZE) {
+        jit_units_flush(jit);
+        return;
+    }
+    for (uint64_t i = 0; i < count - first; i++)
+        drop_page(jit, changed[i]);
+}
+
+void jit_units_sync(DbtJit *jit)
+{
+    if (G_UNLIKELY(jit->epoch != jit->v->fetch_epoch)) {
+        jit->epoch = jit->v->fetch_epoch;
+        for (unsigned i = 0; i < jit->mode_count; i++)
+            memset(jit->area->mode[i].itlb, 0, sizeof(jit->area->mode[i].itlb));
+    }
+    sync_pages(jit);
+}
+
+bool dbt_jit_pages_init(DbtAccel *accel)
+{
+    accel->jit_pages = g_new0(struct DbtJitPages, 1);
+    g_mutex_init(&accel->jit_pages->lock);
+    return true;
+}
+
+void dbt_jit_pages_release(DbtAccel *accel)
+{
+    if (accel->jit_pages)
+        g_mutex_clear(&accel->jit_pages->lock);
+    g_clear_pointer(&accel->jit_pages, g_free);
+}
+
+static void *table_new(uint32_t count, size_t size)
+{
+    void *p = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
+bool jit_units_init(DbtJit *jit)
+{
+    jit->unit_max = jit->size / BYTES_PER_UNIT;
+    jit->exit_max = jit->size / BYTES_PER_EXIT;
+    jit->offset_max = jit->size / BYTES_PER_INSN;
+    jit->units = table_new(jit->unit_max, sizeof(JitUnit));
+    jit->exits = table_new(jit->exit_max, sizeof(JitExit));
+    jit->offsets = table_new(jit->offset_max, sizeof(uint16_t));
+    jit->page_ids = g_hash_table_new_full(page_key_hash, page_key_equal, g_free, NULL);
+    jit->mode = JIT_NO_MODE;
+    return jit->units && jit->exits && jit->offsets;
+}
+
+void jit_units_release(DbtJit *jit)
+{
+    if (jit->units)
+        munmap(jit->units, jit->unit_max * sizeof(JitUnit));
+    if (jit->exits)
+        munmap(jit->exits, jit->exit_max * sizeof(JitExit));
+    if (jit->offsets)
+        munmap(jit->offsets, jit->offset_max * sizeof(uint16_t));
+    if (jit->page_ids)
+        g_hash_table_destroy(jit->page_ids);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The translator: hot blocks of the interpreter become host code of the same instruction set.
+ *
+ *     jit-run.c        the dispatcher: block -> unit, exits, links
+ *     jit-unit.c       units of a vCPU: making room, invalidation, modes, jump cache, page ids
+ *     jit-code.c       the code buffer and the code that enters, leaves and calls the interpreter
+ *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
+ *     jit-flags.c      which flags are alive where
+ *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
+ *     jit-memory.c     effective addresses and the inline look at the software TLB
+ *     jit-branch.c     branches, calls, returns, exits
+ *     jit-stack.c      push and pop
+ *
+ * Registers. Guest registers live in the host registers of the same number, but for RSP (host R9),
+ * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
+ * frame (JitFrame) on the thread's own stack, GS at the vCPU's TLB tables and JitArea behind them.
+ * Arithmetic flags are the host's; DF, TF and AC of the host stay clear.
+ *
+ * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
+ * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them
+ * in frame.flags: they are saved there behind the last instruction of the unit that changes them.
+ *
+ * What the translator cannot do itself, the interpreter does for one instruction: forms without an
+ * emitter, TLB misses, devices, watched pages, faults. An instruction's checks come before its effects,
+ * so at each such point the registers are those before the instruction.
+ *
+ *     no unit --block hot--> VALID --page written, map or CPUID changed, buffer full--> dead
+ *
+ * Everything here belongs to the vCPU and its thread. Other threads reach it by two words only:
+ * JitArea.exit_request, and the accelerator's list of pages written (dbt_jit_page_changed).
+ */
+#ifndef DBT_JIT_H
+#define DBT_JIT_H
+
+#include "accel/dbt/block.h"
+#include "accel/dbt/dbt.h"
+#include "accel/dbt/jit-emit.h"
+
+/* --- What is addressed through GS: MmuEntry tables[MMU_TABLES_ALL][MMU_TLB_SIZE], then this. --- */
+
+#define JIT_MODES 8
+#define JIT_JUMP_BITS 13
+#define JIT_ITLB_SIZE 512u
+
+/* The jump cache: where the code for an indirect branch's target is. rip 0 in any entry but the
+ * first, and 1 in that, is no entry. Entries stay when the TLB is flushed: the target looks itself
+ * whether its page is still where it was. */
+typedef struct JitJumps {
+    uint64_t rip[1 << JIT_JUMP_BITS];
+    uint64_t host[1 << JIT_JUMP_BITS];
+} JitJumps;
+
+/* itlb[page number % size] is the id of the (linear page, physical page, mode) that is known to be
+ * mapped now; 0: none. */
+typedef struct JitModeArea {
+    uint32_t itlb[JIT_ITLB_SIZE];
+    JitJumps jumps;
+} JitModeArea;
+
+typedef struct JitArea {
+    uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
+    uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
+    uint64_t target;       /* of the indirect branch that left */
+    JitModeArea mode[JIT_MODES];
+} JitArea;
+
+/* --- What is addressed through RSP. --- */
+typedef struct JitFrame {
+    uint64_t spill[3];  /* guest R9, R10, R11 */
+    uint64_t rax;       /* while AX holds flags */
+    uint64_t flags;     /* the flags a unit passes to an unknown successor */
+    uint64_t temp;      /* a value between two memory accesses of an instruction */
+    uint64_t seg_base[2]; /* FS, GS */
+    uint64_t entry;     /* where to begin */
+} JitFrame;
+
+G_STATIC_ASSERT(sizeof(JitFrame) % 16 == 8); /* with six registers and a return address: aligned */
+
+/* --- Units. --- */
+
+typedef struct JitUnit {
+    DbtBlock *block;
+    const uint32_t *page; /* its page's generation counter */
+    uint64_t rip;         /* of the first instruction; what the code was made for */
+    uint32_t id;          /* its index */
+    uint8_t mode;
+    bool valid;
+    uint32_t begin, end;  /* of its code, offsets in the buffer */
+    uint32_t body;        /* flags in EFLAGS, no checks */
+    uint32_t entry_near;  /* a forward link within the page */
+    uint32_t entry_back;  /* a backward link within the page: looks at exit_request */
+    uint32_t entry_far;   /* a link from another page: looks at the page's id, too */
+    uint32_t entry_indirect; /* the same, flags in frame.flags */
+    uint32_t page_id;
+    uint32_t first_exit, exit_count;
+    int save_point;       /* behind this instruction the flags are in frame.flags */
+    uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n] */
+    uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
+    uint32_t next_in_page; /* id + 1, by generation counter */
+    struct JitUnit *next_of_block;
+} JitUnit;
+
+/* A place where a unit goes on to an address known when it was made. */
+typedef struct JitExit {
+    uint64_t rip;     /* the target */
+    uint32_t unit;    /* whose */
+    uint32_t patch;   /* the rel32 to patch */
+    uint32_t stub;    /* what it points at when not linked */
+    uint32_t linked;  /* id + 1 of the target's unit, 0: none */
+    uint32_t next;    /* index + 1, in the target's list */
+    bool far, back;
+} JitExit;
+
+/* What translated code says when it comes back: unit << 8 | one of these. */
+enum {
+    JIT_EXIT_DIRECT = 0,     /* + number of the exit */
+    JIT_EXIT_MAX = 127,
+    JIT_EXIT_INSN = 128,     /* + number of the instruction: the interpreter's turn */
+    JIT_EXIT_INDIRECT = 253, /* area.target */
+    JIT_EXIT_AGAIN = 254,    /* the unit did not begin: a request, or its page moved */
+    JIT_EXIT_LEFT = 255,     /* the interpreter ended the unit; DbtJit.step */
+};
+#define JIT_ID(unit, what) ((uint32_t)(unit) << 8 | (what))
+
+/* Code all units use. The variants are for flags in EFLAGS and in frame.flags. */
+typedef struct JitGlue {
+    uint32_t enter;
+    uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
+    uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
+} JitGlue;
+
+/* For people and tests. */
+typedef struct JitStats {
+    uint64_t units, insns, code_bytes, flushes, pages_changed, units_dropped;
+    uint64_t fallbacks; /* instructions translated into a call of the interpreter */
+    uint64_t entries, links, interpreted, indirect_misses;
+} JitStats;
+
+/* The mode word: everything translated code takes for granted. */
+enum {
+    JIT_MODE_32 = 1 << 0,
+    JIT_MODE_CONTEXT_SHIFT = 1, /* MmuContext, 2 bits */
+    JIT_MODE_CPL_SHIFT = 3,     /* 2 bits */
+    JIT_MODE_SSE = 1 << 5,      /* SSE instructions do not fault for want of the unit */
+    JIT_MODE_AVX = 1 << 6,
+    JIT_MODE_X87 = 1 << 7,
+    JIT_MODE_SEGS_SHIFT = 8,    /* 32-bit: DbtVcpu.flat_read, 6 bits, and flat_write */
+};
+
+#define JIT_NO_MODE 0xff
+
+typedef struct DbtJit {
+    DbtVcpu *v;
+    JitArea *area;
+    uint32_t tables;       /* offset of the area from GS */
+    uint8_t *rw, *rx;      /* the code buffer, mapped twice */
+    uint32_t size;
+    JitEmit hot, cold;     /* units; and what of them runs rarely */
+    uint32_t cold_begin;
+    JitGlue glue;
+    uint32_t after_glue;   /* where the first unit begins */
+
+    JitUnit *units;        /* in order of begin */
+    uint32_t unit_count, unit_max;
+    JitExit *exits;
+    uint32_t exit_count, exit_max;
+    uint16_t *offsets;
+    uint32_t offset_count, offset_max;
+    uint32_t page_heads[1 << 12]; /* units by generation counter: id + 1 */
+    GHashTable *page_ids;
+    uint32_t last_page_id;
+
+    uint32_t mode_keys[JIT_MODES];
+    unsigned mode_count;
+    uint32_t mode_key;     /* of mode */
+    uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
+
+    uint64_t epoch;        /* fetch_epoch the itlbs are of */
+    uint64_t pages_seen;   /* DbtJitPages.count */
+    uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
+    DbtStep step;          /* with JIT_EXIT_LEFT */
+    struct JitTranslator *translator;
+    JitStats stats;
+} DbtJit;
+
+/* --- jit-code.c --- */
+bool jit_code_init(DbtJit *jit, GError **errp);
+void jit_code_release(DbtJit *jit);
+/* Room for one more unit of any size. */
+bool jit_code_has_room(const DbtJit *jit);
+void jit_code_reset(DbtJit *jit);
+/* Runs from offset entry on; an exit id. */
+uint32_t jit_code_enter(DbtJit *jit, uint32_t entry);
+/* The calling thread's GS becomes the vCPU's. */
+void jit_code_use_gs(const DbtJit *jit);
+static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
+{
+    return jit->tables + (uint32_t)offset;
+}
+
+/* --- jit-translate.c --- */
+/* The unit for the block at rip, linked into nothing yet; NULL: no room. */
+JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip);
+bool jit_translator_init(DbtJit *jit);
+void jit_translator_release(DbtJit *jit);
+
+/* --- jit-unit.c --- */
+/* The vCPU's mode as an index, after something may have changed it; JIT_NO_MODE: interpret. */
+uint8_t jit_mode_now(DbtJit *jit);
+JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip);
+/* Its code is complete. */
+void jit_unit_publish(DbtJit *jit, JitUnit *unit);
+JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
+/* The unit whose code contains the offset. */
+JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
+void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target);
+/* The unit was found through the TLB: its page is where it was, and indirect branches may go to it. */
+void jit_unit_reachable(DbtJit *jit, JitUnit *unit);
+void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit);
+/* Drops what became invalid since the last call: pages written, TLB flushes. */
+void jit_units_sync(DbtJit *jit);
+/* Forgets everything. */
+void jit_units_flush(DbtJit *jit);
+bool jit_units_init(DbtJit *jit);
+void jit_units_release(DbtJit *jit);
+
+/* --- jit-run.c --- */
+/* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */
+void dbt_jit_run(DbtVcpu *v);
+/* Called by glue: one instruction by the interpreter. 0: go on behind it; 1: leave. */
+uint32_t jit_interpret(DbtJit *jit, uint32_t id);
+/* A signal at rip, in translated code of the calling thread's vCPU: true if *rip and *r11 are to be
+ * changed to what they now are, so that the interpreter has the instruction. */
+bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11);
+
+#endif
