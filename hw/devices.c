@@ -19,6 +19,7 @@
 #include "hw/pci/piix3.h"
 #include "hw/rtc/mc146818.h"
 #include "hw/timer/i8254.h"
+#include "hw/virtio/virtio-devices.h"
 
 const DeviceType *const device_types[] = {
     /* Parts of the board */
@@ -40,5 +41,9 @@ const DeviceType *const device_types[] = {
     &isa_debugcon_type,
     &isa_debug_exit_type,
     &pc_testdev_type,
+    /* Virtio */
+    &virtio_rng_pci_type,
+    &virtio_rng_pci_transitional_type,
+    &virtio_rng_pci_non_transitional_type,
     NULL,
 };

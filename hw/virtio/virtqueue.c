@@ -124,6 +124,11 @@ bool virtqueue_start(Virtqueue *vq, const VirtqueueConfig *config, uint64_t feat
     return true;
 }
 
+void virtqueue_quiesce(Virtqueue *vq)
+{
+    vq->running = false;
+}
+
 void virtqueue_stop(Virtqueue *vq)
 {
     vq->running = false;
@@ -223,10 +228,12 @@ static void tell_written(Virtqueue *vq, const VirtqElement *e, uint64_t written)
 
 void virtqueue_drop(Virtqueue *vq, VirtqElement *e)
 {
-    if (e->generation == vq->generation)
-        element_put(vq, e);
-    else
+    if (e->generation != vq->generation) {
         element_free(e);
+        return;
+    }
+    vq->in_flight -= e->entries;
+    element_put(vq, e);
 }
 
 void virtqueue_push(Virtqueue *vq, VirtqElement *e, uint64_t written)

@@ -137,6 +137,10 @@ void virtqueue_release(Virtqueue *vq);
 
 /* features: as negotiated. False: the configuration is against the rules; the queue is BROKEN. */
 bool virtqueue_start(Virtqueue *vq, const VirtqueueConfig *config, uint64_t features);
+/* Nothing is popped any more and nothing shown to the driver; buffers that are out are still counted
+ * (in_flight) as they are pushed or dropped. */
+void virtqueue_quiesce(Virtqueue *vq);
+/* The queue forgets them. */
 void virtqueue_stop(Virtqueue *vq);
 
 /* Bytes of the driver's and the device's part of a split ring of that size. */
@@ -158,6 +162,12 @@ bool virtqueue_flush(Virtqueue *vq);
  * turning it on, look whether the queue is still empty: the driver may just have missed it.
  */
 void virtqueue_set_notify(Virtqueue *vq, bool notify);
+
+/* True if the queue was stopped since e was popped: the driver may use its memory for something else. */
+static inline bool virtq_element_is_stale(const VirtqElement *e)
+{
+    return e->generation != e->vq->generation;
+}
 
 /* The driver broke a rule: logged, and the queue is BROKEN. */
 void virtqueue_set_broken(Virtqueue *vq, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
