@@ -2,8 +2,9 @@
 /*
  * The program's start-up order, and its end.
  *
- *   options -> background (-daemonize) -> logs, pid file -> character devices, images, accelerator, devices' properties -> build
- *   (RAM, board, CPUs, boot image, reset) -> monitors, gdb stub -> run the main loop -> take everything down
+ *   options -> background (-daemonize) -> logs -> character devices, images, accelerator, devices' properties ->
+ *   build (RAM, board, CPUs, boot image, reset) -> signals -> monitors, gdb stub -> pid file -> run the main loop ->
+ *   take everything down
  *
  * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
  * with one line on stderr for everything that went wrong.
@@ -99,13 +100,20 @@ static bool open_qtest(Machine *machine, const Options *options, Qtest **qtest, 
     return !options->qtest || (*qtest = qtest_new(machine, options->qtest, options->qtest_log, errp));
 }
 
+/* Whoever reads the file may connect, or send a signal, at once: all listens and signals are taken by now. */
+static bool create_pidfile(const Options *options, GError **errp)
+{
+    return !options->pidfile || pidfile_create(options->pidfile, errp);
+}
+
 /* The main loop until somebody ends it. */
 static bool run_loop(Machine *machine, const Options *options, GError **errp)
 {
     Qtest *qtest = NULL;
     Gdb *gdb = NULL;
     Monitors *monitors = monitors_new(machine, options->monitors, errp);
-    bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp);
+    bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp) &&
+              create_pidfile(options, errp);
 
     if (ok) {
         daemon_ready();
@@ -168,8 +176,6 @@ static int run_here(Options *options, GError **errp)
     int status;
 
     if (!open_logs(options, errp))
-        return -1;
-    if (options->pidfile && !pidfile_create(options->pidfile, errp))
         return -1;
     status = run_machine(options, errp);
     pidfile_remove();
