@@ -19,6 +19,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/trace.h"
+
 static const uint8_t large_shift[MMU_LARGE_CLASSES] = { 21, 22, 30 };
 
 /* The tag of a page that belongs to another index. */
@@ -255,6 +257,7 @@ static void mmio_read(DbtVcpu *v, uint64_t gpa, uint8_t *buf, unsigned len)
 {
     AddressSpace *as = dbt_map_space(v->accel->map);
 
+    TRACE4(mmio, v->cpu->index, gpa, len, false);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
         uint64_t value = ~0ull;
@@ -269,6 +272,7 @@ static void mmio_write(DbtVcpu *v, uint64_t gpa, const uint8_t *buf, unsigned le
 {
     AddressSpace *as = dbt_map_space(v->accel->map);
 
+    TRACE4(mmio, v->cpu->index, gpa, len, true);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
         size = mmio_piece(gpa, len);
