@@ -15,6 +15,7 @@ do. A chapter is Markdown in which a line that is one of these comments stands f
     <!-- properties: KIND rest -->  the same, with a heading, for those that no chapter names
     <!-- list: KIND -->             what there is of a kind, or of d (log items), cpu, cpu-properties
     <!-- list: cpu-features -->     the names
+    <!-- locking -->                the Locking comments of the headers under include/ (--source)
 
 In the man page the same stands behind '.\\" '. Each option has exactly one section: one that is named
 twice, or nowhere, ends the build with a line that says so.
@@ -64,6 +65,20 @@ class Thing:
 
 
 # --- What the program says ---
+
+def locking(source):
+    """[(header, what it says behind "Locking:")], in order."""
+    rows = []
+    for folder, _, names in sorted(os.walk(os.path.join(source, "include"))):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            with open(path, encoding="utf-8") as file:
+                found = re.search(r"^ \* Locking: (.*?)(?=\n \*(?:/|\n| [A-Z][a-z]+:))", file.read(), re.M | re.S)
+            if found:
+                rows.append((os.path.relpath(path, os.path.join(source, "include")),
+                             re.sub(r"\s*\n \*\s*", " ", found[1])))
+    return rows
+
 
 class Program:
     def __init__(self, path):
@@ -287,8 +302,8 @@ class Man:
 # --- Directives ---
 
 class Generator:
-    def __init__(self, program, form, texts):
-        self.program, self.form, self.texts = program, form, texts
+    def __init__(self, program, form, texts, source):
+        self.program, self.form, self.texts, self.source = program, form, texts, source
         self.named, self.collected = {}, set()
         self.named_things = {kind: set() for kind in KINDS}
         self._look_ahead()
@@ -322,7 +337,7 @@ class Generator:
                 self.program.thing(*words)
                 self.named_things[words[0]].add(words[1])
         homeless = [option for option in self.program.options
-                    if not rest and id(option) not in self.named and option.group not in self.collected]
+                    if not rest and any(self._directives()) and id(option) not in self.named and option.group not in self.collected]
         if homeless:
             raise Problem(f"no chapter has a section for '-{homeless[0].names[0]}'; add "
                           f"'<!-- option: {homeless[0].names[0]} -->' to the one it belongs to")
@@ -359,7 +374,9 @@ class Generator:
     def text(self, path):
         for line in self.texts[path]:
             match = DIRECTIVE.match(line)
-            if not match:
+            if line == "<!-- locking -->":
+                yield from self.form.list(locking(self.source))
+            elif not match:
                 yield line.replace("@VERSION@", self.program._run("-version")[0].split()[-1])
             else:
                 yield from self._expand(match[1], match[2].split(" ") if match[1] != "options" else [match[2]])
@@ -378,6 +395,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--vmm", required=True)
     parser.add_argument("--output", required=True, help="directory")
+    parser.add_argument("--source", default=".", help="the tree's root")
     parser.add_argument("--man", action="store_true", help="the files are man pages, NAME.in")
     parser.add_argument("--doc-dir", default="", help="where the manual is installed; @DOCDIR@")
     parser.add_argument("files", nargs="+")
@@ -387,7 +405,7 @@ def main():
         with open(path, encoding="utf-8") as file:
             texts[path] = file.read().replace("@DOCDIR@", args.doc_dir).split("\n")
     try:
-        generator = Generator(Program(args.vmm), Man() if args.man else Markdown(), texts)
+        generator = Generator(Program(args.vmm), Man() if args.man else Markdown(), texts, args.source)
         results = {path: "\n".join(squeeze(generator.text(path))).rstrip("\n") + "\n" for path in texts}
     except Problem as problem:
         sys.exit(f"manual: {problem}")

@@ -86,6 +86,64 @@ def check_index():
             yield f"{name} is not built; docs/manual/meson.build lists chapters"
 
 
+def squeezed(text):
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def check_quotes():
+    count = 0
+    for name in markdown_files():
+        for path, quote in re.findall(r"^```c quote=(\S+)\n(.*?)^```$", read(os.path.join(SOURCE, name)), re.M | re.S):
+            count += 1
+            if squeezed(quote) not in squeezed(read(os.path.join(SOURCE, path))):
+                yield f"{name}: {path} has no longer: {squeezed(quote)[:100]}"
+    if not count:
+        yield "no quotes were found"
+
+
+def code_files():
+    for top in ("src", "hw", "accel", "include"):
+        for folder, _, names in os.walk(os.path.join(SOURCE, top)):
+            for name in sorted(names):
+                if name.endswith((".c", ".h")):
+                    path = os.path.join(folder, name)
+                    yield os.path.relpath(path, SOURCE), read(path)
+
+
+MUTEX = re.compile(r"^\s*(?:static |extern )?(?:pthread_mutex_t|pthread_rwlock_t|pthread_spinlock_t|GMutex|GRWLock|GRecMutex)"
+                   r" (\w+)[ ;=,\[]", re.M)
+
+
+def check_locks():
+    """Both ways: each file that has a lock is in the table, each file in the table has one."""
+    rows = re.findall(r"^\| (`[^|]*) \| (\S+\.[ch]) \|", read(os.path.join(SOURCE, "docs", "locking.md")), re.M)
+    named = {}
+    for names, path in rows:
+        named.setdefault(path, set()).update(name.split(".")[-1] for name in re.findall(r"`([^`]+)`", names))
+    for path, text in code_files():
+        for lock in MUTEX.findall(text):
+            if lock not in named.get(path, ()):
+                yield f"{path}: '{lock}' is not in the table of docs/locking.md; add what it guards and its place in the order"
+    for path, names in named.items():
+        if not os.path.exists(os.path.join(SOURCE, path)):
+            yield f"docs/locking.md: there is no {path}"
+            continue
+        there = set(MUTEX.findall(read(os.path.join(SOURCE, path))))
+        for name in names - there:
+            yield f"docs/locking.md: {path} has no lock '{name}'"
+
+
+def check_paths():
+    """Files the pages name exist, also those named as an #include has them."""
+    for name in markdown_files():
+        if name == "docs/design.md":  # has plans and patterns in it
+            continue
+        for path in re.findall(r"(?<![\w/.])(?:src|hw|accel|include|tests|scripts|docs)/[\w./-]*\.(?:c|h|py|sh|md|build)\b",
+                               read(os.path.join(SOURCE, name))):
+            if not any(os.path.exists(os.path.join(SOURCE, top, path)) for top in ("", "include")):
+                yield f"{name}: there is no {path}"
+
+
 CHECKS = [
     ("every option has one section in the manual", check_options),
     ("every option is in the man page", check_man_options),
@@ -93,6 +151,9 @@ CHECKS = [
     ("everything generated is in its place", check_directives),
     ("links lead somewhere", check_links),
     ("every chapter is built and in the index", check_index),
+    ("quoted code is the source's", check_quotes),
+    ("every lock is in docs/locking.md", check_locks),
+    ("files that are named exist", check_paths),
 ]
 
 
