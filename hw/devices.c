@@ -7,6 +7,7 @@
 #include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/pm.h"
 #include "hw/char/serial.h"
+#include "hw/ide/ide.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -36,6 +37,7 @@ const DeviceType *const device_types[] = {
     &i440fx_type,
     &piix3_type,
     &piix4_pm_type,
+    &piix_ide_type,
     /* ISA devices a user may add */
     &isa_serial_type,
     &isa_debugcon_type,
@@ -45,5 +47,8 @@ const DeviceType *const device_types[] = {
     &virtio_rng_pci_type,
     &virtio_rng_pci_transitional_type,
     &virtio_rng_pci_non_transitional_type,
+    /* IDE drives */
+    &ide_hd_type,
+    &ide_cd_type,
     NULL,
 };

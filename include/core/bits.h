@@ -75,4 +75,20 @@ static inline void store_le(void *p, uint64_t v, unsigned size)
     memcpy(p, &v, size);
 }
 
+/* Big-endian; size 0..8. */
+static inline uint64_t load_be(const void *p, unsigned size)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < size; i++)
+        v = v << 8 | ((const uint8_t *)p)[i];
+    return v;
+}
+
+static inline void store_be(void *p, uint64_t v, unsigned size)
+{
+    for (unsigned i = size; i-- > 0; v >>= 8)
+        ((uint8_t *)p)[i] = (uint8_t)v;
+}
+
 #endif

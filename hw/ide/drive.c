@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The drives on an IDE channel: ide-hd, ide-cd.
+ *
+ * A drive finds its channel among the machine's controllers: bus=ide.0 or ide.1 and unit=0 or 1, or
+ * the first that is free.
+ *
+ * Locking: machine_lock.
+ */
+#include <string.h>
+
+#include "core/bits.h"
+#include "core/error.h"
+#include "core/machine.h"
+#include "ide-internal.h"
+
+#define SECTORS_MAX (UINT64_C(1) << 48)
+
+/* --- Finding a place --- */
+
+static PiixIde *find_controller(const Machine *machine)
+{
+    for (guint i = 0; i < machine->devices->len; i++) {
+        Device *dev = g_ptr_array_index(machine->devices, i);
+
+        if (dev->type == &piix_ide_type)
+            return (PiixIde *)dev;
+    }
+    return NULL;
+}
+
+static bool fits(const IdeDrive *drive, unsigned channel, unsigned unit)
+{
+    g_autofree char *bus = g_strdup_printf("ide.%u", channel);
+
+    return (!drive->bus_name || strcmp(drive->bus_name, bus) == 0) &&
+           (drive->unit == IDE_UNIT_ANY || drive->unit == unit);
+}
+
+static bool no_place(const IdeDrive *drive, GError **errp)
+{
+    if (drive->unit != IDE_UNIT_ANY && drive->unit >= IDE_UNITS)
+        return error_set(errp, "unit=%u: an IDE channel has units 0 and 1", drive->unit);
+    if (drive->bus_name && strcmp(drive->bus_name, "ide.0") != 0 && strcmp(drive->bus_name, "ide.1") != 0)
+        return error_set(errp, "there is no IDE channel '%s'; ide.0 and ide.1 exist", drive->bus_name);
+    return error_set(errp, "there is a drive already: two channels, ide.0 and ide.1, have units 0 and 1 each");
+}
+
+static bool find_place(IdeDrive *drive, GError **errp)
+{
+    PiixIde *ide = find_controller(drive->dev.machine);
+
+    if (!ide)
+        return error_set(errp, "this machine has no IDE controller");
+    for (unsigned i = 0; i < IDE_CHANNELS * IDE_UNITS; i++) {
+        IdeChannel *channel = &ide->channels[i / IDE_UNITS];
+        unsigned unit = i % IDE_UNITS;
+
+        if (channel->drives[unit] || !fits(drive, channel->index, unit))
+            continue;
+        channel->drives[unit] = drive;
+        drive->channel = channel;
+        return true;
+    }
+    return no_place(drive, errp);
+}
+
+/* --- Properties --- */
+
+static bool check_string(const char *name, const char *value, size_t max, GError **errp)
+{
+    for (const char *p = value; *p; p++) {
+        if (*p < ' ' || *p > '~')
+            return error_set(errp, "%s holds a character that is not printable ASCII", name);
+    }
+    if (strlen(value) > max)
+        return error_set(errp, "%s '%s' is longer than %zu characters", name, value, max);
+    return true;
+}
+
+static void default_string(char **value, char *other)
+{
+    if (*value)
+        g_free(other);
+    else
+        *value = other;
+}
+
+/* VM00001 to VM00004, by place: so that disks can be told apart by their serial numbers. */
+static bool set_names(IdeDrive *drive, GError **errp)
+{
+    default_string(&drive->serial, g_strdup_printf("VM%05u", ide_drive_index(drive) + 1));
+    default_string(&drive->version, g_strdup("1.0"));
+    default_string(&drive->model, g_strdup(drive->is_cd ? "VMM DVD-ROM" : "VMM HARDDISK"));
+    return check_string("serial", drive->serial, 20, errp) && check_string("ver", drive->version, 8, errp) &&
+           check_string("model", drive->model, 40, errp);
+}
+
+static bool open_backend(IdeDrive *drive, GError **errp)
+{
+    BlockBackend *blk = drive->drive ? blk_find(drive->drive) : NULL;
+
+    if (drive->drive && !blk)
+        return error_set(errp, "there is no drive with the id '%s'", drive->drive);
+    if (!blk)
+        return drive->is_cd || error_set(errp, "it needs drive=ID");
+    if (!drive->is_cd && !blk_is_inserted(blk))
+        return error_set(errp, "'%s' has no medium: a disk cannot be empty", blk_name(blk));
+    if (!drive->is_cd && !blk_require_writable(blk, errp))
+        return false;
+    if (!blk_attach_device(blk, errp))
+        return false;
+    drive->blk = blk_ref(blk);
+    if (drive->is_cd)
+        blk_set_device_ops(blk, &atapi_device_ops, drive);
+    return true;
+}
+
+static bool check_disk(const IdeDrive *drive, GError **errp)
+{
+    uint32_t size = drive->physical_block_size;
+
+    if (size < IDE_SECTOR || size > (IDE_SECTOR << 15) || (size & (size - 1)))
+        return error_set(errp, "physical_block_size=%u is not a power of two from 512 to 16 MiB", size);
+    if (drive->is_cd)
+        return true;
+    if (!ide_drive_sectors(drive))
+        return error_set(errp, "'%s' is smaller than a sector of 512 bytes", blk_name(drive->blk));
+    if (ide_drive_sectors(drive) > SECTORS_MAX)
+        return error_set(errp, "'%s' is larger than the 128 PiB an IDE disk can have", blk_name(drive->blk));
+    return true;
+}
+
+/* --- Life cycle --- */
+
+static void detach(IdeDrive *drive)
+{
+    if (drive->blk) {
+        blk_reset(drive->blk);
+        blk_set_device_ops(drive->blk, NULL, NULL);
+        blk_detach_device(drive->blk);
+        g_clear_pointer(&drive->blk, blk_unref);
+    }
+    g_clear_pointer(&drive->buf, g_free);
+    if (drive->channel)
+        drive->channel->drives[drive->channel->drives[1] == drive] = NULL;
+    drive->channel = NULL;
+}
+
+static bool drive_realize(IdeDrive *drive, bool is_cd, GError **errp)
+{
+    drive->is_cd = is_cd;
+    if (!find_place(drive, errp))
+        return false;
+    if (!set_names(drive, errp) || !open_backend(drive, errp) || !check_disk(drive, errp)) {
+        detach(drive);
+        return false;
+    }
+    drive->buf = g_malloc(IDE_BUFFER_SIZE);
+    ide_drive_defaults(drive);
+    ide_drive_signature(drive);
+    return true;
+}
+
+static bool hd_realize(Device *dev, GError **errp)
+{
+    return drive_realize((IdeDrive *)dev, false, errp);
+}
+
+static bool cd_realize(Device *dev, GError **errp)
+{
+    return drive_realize((IdeDrive *)dev, true, errp);
+}
+
+static void drive_unrealize(Device *dev)
+{
+    IdeDrive *drive = (IdeDrive *)dev;
+
+    drive->regs.intrq = false;
+    ide_channel_update_irq(drive->channel);
+    detach(drive);
+}
+
+/* The controller is reset before the drives, which are realized after it. */
+static void drive_reset(Device *dev)
+{
+    IdeDrive *drive = (IdeDrive *)dev;
+
+    ide_transfer_reset(drive);
+    ide_drive_defaults(drive);
+    drive->atapi.tray_open = false;
+    ide_drive_signature(drive);
+    ide_channel_update_irq(drive->channel);
+}
+
+#define DRIVE_PROPS \
+    {"drive", PROP_STRING, offsetof(IdeDrive, drive), NULL, "id of the drive behind it", NULL, 0, 0}, \
+    {"bus", PROP_STRING, offsetof(IdeDrive, bus_name), NULL, "ide.0 or ide.1; the first with room", NULL, 0, 0}, \
+    {"unit", PROP_U32, offsetof(IdeDrive, unit), "0xffffffff", "0 or 1 on its channel; the first free", NULL, 0, 0}, \
+    {"serial", PROP_STRING, offsetof(IdeDrive, serial), NULL, "serial number, 20 characters", NULL, 0, 0}, \
+    {"ver", PROP_STRING, offsetof(IdeDrive, version), NULL, "firmware revision, 8 characters", NULL, 0, 0}, \
+    {"model", PROP_STRING, offsetof(IdeDrive, model), NULL, "model name, 40 characters", NULL, 0, 0}, \
+    {"bootindex", PROP_I32, offsetof(IdeDrive, bootindex), "-1", "place in the boot order", NULL, 0, 0}
+
+#define BLOCK_PROPS \
+    {"physical_block_size", PROP_U32, offsetof(IdeDrive, physical_block_size), "512", "bytes", NULL, 0, 0}
+
+static const Property hd_props[] = {
+    DRIVE_PROPS,
+    BLOCK_PROPS,
+    {"wwn", PROP_U64, offsetof(IdeDrive, wwn), "0", "world wide name; 0: none", NULL, 0, 0},
+    {"rotation_rate", PROP_U16, offsetof(IdeDrive, rotation_rate), "0", "rpm; 1: not rotating, 0: not told", NULL, 0, 0},
+    {0},
+};
+
+static const Property cd_props[] = {
+    DRIVE_PROPS,
+    BLOCK_PROPS,
+    {0},
+};
+
+const DeviceType ide_hd_type = {
+    .name = "ide-hd",
+    .desc = "IDE disk",
+    .bus = "ide",
+    .instance_size = sizeof(IdeDrive),
+    .user_creatable = true,
+    .props = hd_props,
+    .realize = hd_realize,
+    .unrealize = drive_unrealize,
+    .reset = drive_reset,
+};
+
+const DeviceType ide_cd_type = {
+    .name = "ide-cd",
+    .desc = "IDE CD-ROM drive",
+    .bus = "ide",
+    .instance_size = sizeof(IdeDrive),
+    .user_creatable = true,
+    .props = cd_props,
+    .realize = cd_realize,
+    .unrealize = drive_unrealize,
+    .reset = drive_reset,
+};
