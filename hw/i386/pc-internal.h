@@ -15,6 +15,8 @@ enum {
     IRQ_CASCADE = 2,
     IRQ_RTC = 8,
     IRQ_MOUSE = 12,
+    IRQ_IDE0 = 14,
+    IRQ_IDE1 = 15,
     GSI_TIMER = 2, /* where IRQ 0 arrives at the I/O APIC */
 };
 

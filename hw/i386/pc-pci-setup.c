@@ -15,6 +15,7 @@
 
 #define PM_DEVFN PCI_DEVFN(1, 3)
 #define ISA_DEVFN PCI_DEVFN(1, 0)
+#define IDE_DEVFN PCI_DEVFN(1, 1)
 
 /* PIRQA# to PIRQD#. */
 static const uint8_t pirq_irqs[PCI_INTX_LINES] = {10, 10, 11, 11};
@@ -66,6 +67,13 @@ static void place_acpi(PcMachine *pc)
     write_config(pc, PM_DEVFN, PIIX4_SMBHSTCFG, PIIX4_SMB_HST_EN, 1);
     write_config(pc, PM_DEVFN, PCI_COMMAND, PCI_COMMAND_IO, 2);
     write_config(pc, PM_DEVFN, PCI_INTERRUPT_LINE, ACPI_SCI_IRQ, 1);
+}
+
+/* Drivers skip a channel whose decoding is not enabled. */
+static void enable_ide(PcMachine *pc)
+{
+    for (unsigned i = 0; i < IDE_CHANNELS; i++)
+        write_config(pc, IDE_DEVFN, PIIX_IDETIM + 2 * i, PIIX_IDETIM_ENABLE, 2);
 }
 
 static void collect(PciDevice *pci, void *opaque)
@@ -154,6 +162,7 @@ void pc_pci_setup(PcMachine *pc)
     open_shadow_ram(pc);
     route_interrupts(pc);
     place_acpi(pc);
+    enable_ide(pc);
     pci_bus_foreach(&pc->i440fx->bus, collect, &setup);
     g_array_sort(setup.bars, larger_first);
     for (guint i = 0; i < setup.bars->len; i++)

@@ -5,7 +5,7 @@
  *
  *     00.0  i440FX host bridge
  *     01.0  PIIX3 ISA bridge
- *     01.1  (IDE)
+ *     01.1  PIIX3 IDE
  *     01.3  PIIX4 power management
  *
  * Sources: SeaBIOS, OVMF and Linux know the i440FX board by these; the memory holes are SeaBIOS's
@@ -35,6 +35,16 @@ static bool build_isa_bridge(PcMachine *pc, GError **errp)
     return true;
 }
 
+static bool build_ide(PcMachine *pc, GError **errp)
+{
+    const Irq irqs[IDE_CHANNELS] = {piix3_isa_irq(pc->piix3, IRQ_IDE0), piix3_isa_irq(pc->piix3, IRQ_IDE1)};
+
+    pc->ide = (PiixIde *)device_new(&piix_ide_type, &pc->machine, NULL);
+    piix_ide_connect(pc->ide, irqs);
+    device_set_property(&pc->ide->pci.dev, "addr", "1.1", NULL);
+    return pc_realize(&pc->ide->pci.dev, errp);
+}
+
 bool pc_pci_build(PcMachine *pc, GError **errp)
 {
     Machine *machine = &pc->machine;
@@ -50,7 +60,7 @@ bool pc_pci_build(PcMachine *pc, GError **errp)
     memory_region_add(&machine->io_root, 0, &pc->i440fx->io, -1);
     pc_map_ports(pc, PORT_CONFADD, &pc->i440fx->confadd_io);
     pc_map_ports(pc, PORT_CONFDATA, &pc->i440fx->confdata_io);
-    return build_isa_bridge(pc, errp);
+    return build_isa_bridge(pc, errp) && build_ide(pc, errp);
 }
 
 bool pc_pci_build_pm(PcMachine *pc, GError **errp)

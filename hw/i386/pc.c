@@ -40,6 +40,7 @@ enum {
     CMOS_EXT_MEM_POST = 0x30,
     CMOS_MEM_ABOVE_16M = 0x34, /* 64 KiB units */
     CMOS_MEM_ABOVE_4G = 0x5b,  /* 64 KiB units, three bytes */
+    CMOS_DISK_TRANSLATION = 0x39, /* of four IDE drives, two bits each; SeaBIOS */
     CMOS_CPUS = 0x5f,          /* less one */
 };
 #define EQUIPMENT_FPU 0x02
@@ -202,6 +203,18 @@ static void set_cmos16(PcMachine *pc, unsigned index, uint64_t value)
     mc146818_set_nvram(pc->rtc, index + 1, value >> 8);
 }
 
+static uint8_t disk_translations(const PcMachine *pc)
+{
+    uint8_t value = 0;
+
+    for (unsigned i = 0; i < IDE_CHANNELS * IDE_UNITS; i++) {
+        const IdeDrive *drive = pc->ide->channels[i / IDE_UNITS].drives[i % IDE_UNITS];
+        if (drive)
+            value |= ide_drive_translation(drive) << 2 * i;
+    }
+    return value;
+}
+
 static void set_cmos(PcMachine *pc)
 {
     uint64_t below_4g = memmap_ram_below(&pc->map, 4 * GIB), top = 0;
@@ -218,6 +231,7 @@ static void set_cmos(PcMachine *pc)
     set_cmos16(pc, CMOS_MEM_ABOVE_16M, top > 16 * MIB ? (top - 16 * MIB) / (64 * KIB) : 0);
     set_cmos16(pc, CMOS_MEM_ABOVE_4G, above_4g / (64 * KIB) & 0xffff);
     mc146818_set_nvram(pc->rtc, CMOS_MEM_ABOVE_4G + 2, above_4g / (64 * KIB) >> 16);
+    mc146818_set_nvram(pc->rtc, CMOS_DISK_TRANSLATION, disk_translations(pc));
     mc146818_set_nvram(pc->rtc, CMOS_CPUS, pc->machine.smp.cpus - 1);
 }
 

@@ -37,6 +37,16 @@ void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint8_t *heads,
     *cylinders = MIN(sectors / (16 * 63), CYLINDERS_MAX);
 }
 
+/* A disk of no more than 1024 cylinders is addressed by INT 13h as it is. */
+unsigned ide_drive_translation(const IdeDrive *drive)
+{
+    uint16_t cylinders;
+    uint8_t heads, spt;
+
+    ide_default_geometry(ide_drive_sectors(drive), &cylinders, &heads, &spt);
+    return !drive->is_cd && cylinders > 1024 ? IDE_TRANSLATION_LBA : IDE_TRANSLATION_NONE;
+}
+
 static void put(IdeDrive *drive, unsigned word, uint16_t value)
 {
     store_le(drive->buf + 2 * word, value, 2);

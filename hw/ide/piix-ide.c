@@ -13,10 +13,7 @@
 #include "core/machine.h"
 #include "ide-internal.h"
 
-enum {
-    REG_IDETIM = 0x40, /* a word for each channel */
-    REG_SIDETIM = 0x44,
-};
+#define REG_SIDETIM 0x44
 
 #define CLASS_IDE_BUS_MASTER 0x010180 /* both channels at legacy addresses for good */
 #define BAR_BUS_MASTER 4
@@ -78,7 +75,7 @@ static bool piix_ide_realize(Device *dev, GError **errp)
     if (!pci_device_attach(&ide->pci, &info, errp))
         return false;
     pci_set(&ide->pci, PCI_STATUS, 2, PCI_STATUS_DEVSEL_MEDIUM | PCI_STATUS_FAST_BACK);
-    pci_init_register(&ide->pci, REG_IDETIM, 4, 0, UINT32_MAX);
+    pci_init_register(&ide->pci, PIIX_IDETIM, 4, 0, UINT32_MAX);
     pci_init_register(&ide->pci, REG_SIDETIM, 1, 0, 0xff);
     memory_region_init_container(&ide->bar, "ide-bus-master", IDE_CHANNELS * BM_CHANNEL_PORTS);
     memory_transaction_begin();

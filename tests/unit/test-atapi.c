@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/thread.h"
 #include "ide-rig.h"
 
 #define PACKET(...) ((const uint8_t[12]){__VA_ARGS__})

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/thread.h"
 #include "ide-rig.h"
 
 #define UNC 0x40

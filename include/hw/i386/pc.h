@@ -14,6 +14,7 @@
 #include "hw/i386/boot.h"
 #include "hw/i386/cpu-model.h"
 #include "hw/i386/memmap.h"
+#include "hw/ide/ide.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -48,6 +49,7 @@ typedef struct PcMachine {
     /* Devices; all belong to machine.devices. NULL where the accelerator has them. */
     I440fx *i440fx;
     Piix3 *piix3;
+    PiixIde *ide;
     Piix4Pm *piix4_pm;
     I8259 *pic;
     IoApic *ioapic;

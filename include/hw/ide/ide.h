@@ -167,11 +167,18 @@ struct PiixIde {
     MemoryRegion bar;        /* container of both bm_io */
 };
 
+/* Configuration: timing of channel n, a word at IDETIM + 2n; bit 15: the channel is decoded. */
+#define PIIX_IDETIM 0x40
+#define PIIX_IDETIM_ENABLE 0x8000
+
 /* The PIIX3's IDE function, 00:01.1. Before realize: the wires of ISA interrupts 14 and 15. */
 extern const DeviceType piix_ide_type;
 void piix_ide_connect(PiixIde *ide, const Irq irqs[IDE_CHANNELS]);
 
 extern const DeviceType ide_hd_type, ide_cd_type;
+/* What a disk is called in the CMOS byte by which firmware chooses the geometry of INT 13h. */
+enum { IDE_TRANSLATION_NONE = 0, IDE_TRANSLATION_LBA = 1 };
+unsigned ide_drive_translation(const IdeDrive *drive);
 /* Position of a drive among the board's four, as -drive index= and CMOS count them. */
 static inline unsigned ide_drive_index(const IdeDrive *drive)
 {
