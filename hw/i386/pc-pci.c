@@ -11,6 +11,7 @@
  * Sources: SeaBIOS, OVMF and Linux know the i440FX board by these; the memory holes are SeaBIOS's
  * (its docs/Memory_layout and PCI allocation: 0x80000000, 0xc0000000 or 0xe0000000 to 0xfec00000).
  */
+#include "block/drive.h"
 #include "core/bits.h"
 #include "pc-internal.h"
 
@@ -35,6 +36,29 @@ static bool build_isa_bridge(PcMachine *pc, GError **errp)
     return true;
 }
 
+/* -drive if=ide, -hda and others. */
+static bool build_ide_drive(PcMachine *pc, const Drive *drive, GError **errp)
+{
+    Device *dev = device_new(drive->cdrom ? &ide_cd_type : &ide_hd_type, &pc->machine, NULL);
+    g_autofree char *bus = g_strdup_printf("ide.%u", drive->bus), *unit = g_strdup_printf("%u", drive->unit);
+
+    if (device_set_property(dev, "bus", bus, errp) && device_set_property(dev, "unit", unit, errp) &&
+        device_set_property(dev, "drive", blk_id(drive->blk), errp))
+        return pc_realize(dev, errp);
+    device_free(dev);
+    return false;
+}
+
+static bool build_ide_drives(PcMachine *pc, GError **errp)
+{
+    for (unsigned i = 0; i < IDE_CHANNELS * IDE_UNITS; i++) {
+        const Drive *drive = drive_at(DRIVE_IF_IDE, i / IDE_UNITS, i % IDE_UNITS);
+        if (drive && !build_ide_drive(pc, drive, errp))
+            return false;
+    }
+    return true;
+}
+
 static bool build_ide(PcMachine *pc, GError **errp)
 {
     const Irq irqs[IDE_CHANNELS] = {piix3_isa_irq(pc->piix3, IRQ_IDE0), piix3_isa_irq(pc->piix3, IRQ_IDE1)};
@@ -42,7 +66,7 @@ static bool build_ide(PcMachine *pc, GError **errp)
     pc->ide = (PiixIde *)device_new(&piix_ide_type, &pc->machine, NULL);
     piix_ide_connect(pc->ide, irqs);
     device_set_property(&pc->ide->pci.dev, "addr", "1.1", NULL);
-    return pc_realize(&pc->ide->pci.dev, errp);
+    return pc_realize(&pc->ide->pci.dev, errp) && build_ide_drives(pc, errp);
 }
 
 bool pc_pci_build(PcMachine *pc, GError **errp)

@@ -178,7 +178,7 @@ void ata_data_set_management(IdeDrive *drive, const AtaCommand *command)
 {
     unsigned blocks = drive->regs.count[0] | drive->regs.count[1] << 8;
 
-    if (!(drive->regs.feature[0] & 1) || !blocks || blocks > IDE_TRIM_BLOCKS) {
+    if (!drive->conf.discard_granularity || !(drive->regs.feature[0] & 1) || !blocks || blocks > IDE_TRIM_BLOCKS) {
         ide_fail(drive, ERR_ABRT);
         return;
     }

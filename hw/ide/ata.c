@@ -34,20 +34,19 @@ enum {
 
 uint64_t ide_drive_sectors(const IdeDrive *drive)
 {
-    return drive->blk ? blk_size(drive->blk) / IDE_SECTOR : 0;
+    return drive->conf.blk ? blk_size(drive->conf.blk) / IDE_SECTOR : 0;
 }
 
 void ide_drive_defaults(IdeDrive *drive)
 {
-    uint16_t cylinders;
-
     drive->multiple = IDE_MULTIPLE_MAX;
     drive->pio_mode = 4;
     drive->mwdma_mode = IDE_MODE_NONE;
     drive->udma_mode = 5;
     drive->look_ahead = drive->smart = drive->smart_autosave = true;
     drive->standby = false;
-    ide_default_geometry(ide_drive_sectors(drive), &cylinders, &drive->heads, &drive->sectors);
+    drive->heads = drive->conf.heads;
+    drive->sectors = drive->conf.sectors;
     if (drive->is_cd)
         atapi_reset(drive);
 }
@@ -127,7 +126,7 @@ static bool set_transfer_mode(IdeDrive *drive, uint8_t value)
 /* Turning the cache off flushes it first: what was written into it is safe from then on. */
 static void write_cache_off(IdeDrive *drive)
 {
-    blk_set_write_cache(drive->blk, false);
+    blk_set_write_cache(drive->conf.blk, false);
     ide_submit(drive, BLOCK_FLUSH, 0, 0, flushed);
 }
 
@@ -142,7 +141,7 @@ static void set_features(IdeDrive *drive, const AtaCommand *command)
     }
     switch (feature) {
     case FEATURE_WRITE_CACHE_ON:
-        blk_set_write_cache(drive->blk, true);
+        blk_set_write_cache(drive->conf.blk, true);
         break;
     case FEATURE_WRITE_CACHE_OFF:
         write_cache_off(drive);

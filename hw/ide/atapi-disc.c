@@ -22,7 +22,7 @@ enum { PROFILE_NONE = 0, PROFILE_CD_ROM = 0x08, PROFILE_DVD_ROM = 0x10 };
 
 uint32_t atapi_disc_sectors(const IdeDrive *drive)
 {
-    return atapi_has_medium(drive) ? MIN(blk_size(drive->blk) / CD_SECTOR, UINT32_MAX) : 0;
+    return atapi_has_medium(drive) ? MIN(blk_size(drive->conf.blk) / CD_SECTOR, UINT32_MAX) : 0;
 }
 
 static uint16_t profile(const IdeDrive *drive)

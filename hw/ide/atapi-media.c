@@ -27,7 +27,7 @@ enum { MEDIA_NO_CHANGE = 0, MEDIA_EJECT_REQUEST = 1, MEDIA_NEW = 2, MEDIA_REMOVA
 
 bool atapi_has_medium(const IdeDrive *drive)
 {
-    return drive->blk && !drive->atapi.tray_open && blk_is_inserted(drive->blk);
+    return drive->conf.blk && !drive->atapi.tray_open && blk_is_inserted(drive->conf.blk);
 }
 
 static void medium_changed(IdeDrive *drive)
@@ -80,7 +80,7 @@ void atapi_start_stop(IdeDrive *drive, const uint8_t *packet)
         return;
     }
     if (open && a->locked) {
-        atapi_check(drive, drive->blk && blk_is_inserted(drive->blk) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
+        atapi_check(drive, drive->conf.blk && blk_is_inserted(drive->conf.blk) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
                     ASC_REMOVAL_PREVENTED, 2);
         return;
     }

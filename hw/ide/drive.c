@@ -96,38 +96,32 @@ static bool set_names(IdeDrive *drive, GError **errp)
            check_string("model", drive->model, 40, errp);
 }
 
-static bool open_backend(IdeDrive *drive, GError **errp)
+static bool check_geometry(const BlockConf *conf, GError **errp)
 {
-    BlockBackend *blk = drive->drive ? blk_find(drive->drive) : NULL;
-
-    if (drive->drive && !blk)
-        return error_set(errp, "there is no drive with the id '%s'", drive->drive);
-    if (!blk)
-        return drive->is_cd || error_set(errp, "it needs drive=ID");
-    if (!drive->is_cd && !blk_is_inserted(blk))
-        return error_set(errp, "'%s' has no medium: a disk cannot be empty", blk_name(blk));
-    if (!drive->is_cd && !blk_require_writable(blk, errp))
-        return false;
-    if (!blk_attach_device(blk, errp))
-        return false;
-    drive->blk = blk_ref(blk);
-    if (drive->is_cd)
-        blk_set_device_ops(blk, &atapi_device_ops, drive);
+    if (conf->cylinders > 65535 || !conf->heads || conf->heads > 16 || !conf->sectors || conf->sectors > 63)
+        return error_set(errp, "cyls=%u,heads=%u,secs=%u: an IDE disk has at most 65535, 16 and 63", conf->cylinders,
+                         conf->heads, conf->sectors);
     return true;
 }
 
-static bool check_disk(const IdeDrive *drive, GError **errp)
+static bool check_disk(IdeDrive *drive, GError **errp)
 {
-    uint32_t size = drive->physical_block_size;
+    BlockConf *conf = &drive->conf;
 
-    if (size < IDE_SECTOR || size > (IDE_SECTOR << 15) || (size & (size - 1)))
-        return error_set(errp, "physical_block_size=%u is not a power of two from 512 to 16 MiB", size);
+    if (!conf->blk && drive->is_cd)
+        return true;
+    if (!block_conf_check(conf, !drive->is_cd, drive->is_cd, errp))
+        return false;
+    if (conf->logical_block_size != IDE_SECTOR)
+        return error_set(errp, "logical_block_size=%u: sectors of an IDE drive have 512 bytes", conf->logical_block_size);
     if (drive->is_cd)
         return true;
+    if (!check_geometry(conf, errp))
+        return false;
     if (!ide_drive_sectors(drive))
-        return error_set(errp, "'%s' is smaller than a sector of 512 bytes", blk_name(drive->blk));
+        return error_set(errp, "'%s' is smaller than a sector of 512 bytes", blk_name(drive->conf.blk));
     if (ide_drive_sectors(drive) > SECTORS_MAX)
-        return error_set(errp, "'%s' is larger than the 128 PiB an IDE disk can have", blk_name(drive->blk));
+        return error_set(errp, "'%s' is larger than the 128 PiB an IDE disk can have", blk_name(drive->conf.blk));
     return true;
 }
 
@@ -135,11 +129,9 @@ static bool check_disk(const IdeDrive *drive, GError **errp)
 
 static void detach(IdeDrive *drive)
 {
-    if (drive->blk) {
-        blk_reset(drive->blk);
-        blk_set_device_ops(drive->blk, NULL, NULL);
-        blk_detach_device(drive->blk);
-        g_clear_pointer(&drive->blk, blk_unref);
+    if (drive->conf.blk) {
+        blk_reset(drive->conf.blk);
+        blk_set_device_ops(drive->conf.blk, NULL, NULL);
     }
     g_clear_pointer(&drive->buf, g_free);
     if (drive->channel)
@@ -152,10 +144,12 @@ static bool drive_realize(IdeDrive *drive, bool is_cd, GError **errp)
     drive->is_cd = is_cd;
     if (!find_place(drive, errp))
         return false;
-    if (!set_names(drive, errp) || !open_backend(drive, errp) || !check_disk(drive, errp)) {
+    if (!set_names(drive, errp) || !check_disk(drive, errp)) {
         detach(drive);
         return false;
     }
+    if (is_cd && drive->conf.blk)
+        blk_set_device_ops(drive->conf.blk, &atapi_device_ops, drive);
     drive->buf = g_malloc(IDE_BUFFER_SIZE);
     ide_drive_defaults(drive);
     ide_drive_signature(drive);
@@ -194,7 +188,7 @@ static void drive_reset(Device *dev)
 }
 
 #define DRIVE_PROPS \
-    {"drive", PROP_STRING, offsetof(IdeDrive, drive), NULL, "id of the drive behind it", NULL, 0, 0}, \
+    BLOCK_CONF_PROPERTIES(IdeDrive, conf), \
     {"bus", PROP_STRING, offsetof(IdeDrive, bus_name), NULL, "ide.0 or ide.1; the first with room", NULL, 0, 0}, \
     {"unit", PROP_U32, offsetof(IdeDrive, unit), "0xffffffff", "0 or 1 on its channel; the first free", NULL, 0, 0}, \
     {"serial", PROP_STRING, offsetof(IdeDrive, serial), NULL, "serial number, 20 characters", NULL, 0, 0}, \
@@ -202,12 +196,8 @@ static void drive_reset(Device *dev)
     {"model", PROP_STRING, offsetof(IdeDrive, model), NULL, "model name, 40 characters", NULL, 0, 0}, \
     {"bootindex", PROP_I32, offsetof(IdeDrive, bootindex), "-1", "place in the boot order", NULL, 0, 0}
 
-#define BLOCK_PROPS \
-    {"physical_block_size", PROP_U32, offsetof(IdeDrive, physical_block_size), "512", "bytes", NULL, 0, 0}
-
 static const Property hd_props[] = {
     DRIVE_PROPS,
-    BLOCK_PROPS,
     {"wwn", PROP_U64, offsetof(IdeDrive, wwn), "0", "world wide name; 0: none", NULL, 0, 0},
     {"rotation_rate", PROP_U16, offsetof(IdeDrive, rotation_rate), "0", "rpm; 1: not rotating, 0: not told", NULL, 0, 0},
     {0},
@@ -215,7 +205,6 @@ static const Property hd_props[] = {
 
 static const Property cd_props[] = {
     DRIVE_PROPS,
-    BLOCK_PROPS,
     {0},
 };
 

@@ -155,8 +155,6 @@ struct AtaCommand {
 /* --- identify.c --- */
 void ata_identify(IdeDrive *drive, const AtaCommand *command);
 void ata_identify_packet(IdeDrive *drive, const AtaCommand *command);
-/* The geometry of CHS translation at power-on. */
-void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint8_t *heads, uint8_t *spt);
 
 /* --- smart.c --- */
 void ata_smart(IdeDrive *drive, const AtaCommand *command);

@@ -11,7 +11,6 @@
 #include "core/bits.h"
 #include "ide-internal.h"
 
-#define CYLINDERS_MAX 16383
 #define VALID 0x4000 /* bit 14 set, bit 15 clear: the word is valid */
 
 /* Words 82..87. */
@@ -30,21 +29,10 @@
 #define W84_FUA         0x0040
 #define W84_WWN         0x0100
 
-void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint8_t *heads, uint8_t *spt)
-{
-    *heads = 16;
-    *spt = 63;
-    *cylinders = MIN(sectors / (16 * 63), CYLINDERS_MAX);
-}
-
 /* A disk of no more than 1024 cylinders is addressed by INT 13h as it is. */
 unsigned ide_drive_translation(const IdeDrive *drive)
 {
-    uint16_t cylinders;
-    uint8_t heads, spt;
-
-    ide_default_geometry(ide_drive_sectors(drive), &cylinders, &heads, &spt);
-    return !drive->is_cd && cylinders > 1024 ? IDE_TRANSLATION_LBA : IDE_TRANSLATION_NONE;
+    return !drive->is_cd && drive->conf.cylinders > 1024 ? IDE_TRANSLATION_LBA : IDE_TRANSLATION_NONE;
 }
 
 static void put(IdeDrive *drive, unsigned word, uint16_t value)
@@ -90,14 +78,11 @@ static void put_timing(IdeDrive *drive)
 static void put_geometry(IdeDrive *drive)
 {
     uint64_t sectors = ide_drive_sectors(drive);
-    uint16_t cylinders;
-    uint8_t heads, spt;
     uint32_t current;
 
-    ide_default_geometry(sectors, &cylinders, &heads, &spt);
-    put(drive, 1, cylinders);
-    put(drive, 3, heads);
-    put(drive, 6, spt);
+    put(drive, 1, drive->conf.cylinders);
+    put(drive, 3, drive->conf.heads);
+    put(drive, 6, drive->conf.sectors);
     current = MIN(sectors / (drive->heads * drive->sectors), UINT16_MAX);
     put(drive, 54, current);
     put(drive, 55, drive->heads);
@@ -112,7 +97,7 @@ static void put_features(IdeDrive *drive)
     uint16_t w82 = W82_SMART | W82_POWER | W82_WRITE_CACHE | W82_LOOK_AHEAD | W82_WRITE_BUFFER | W82_READ_BUFFER |
                    W82_NOP;
     uint16_t off = (drive->smart ? 0 : W82_SMART) | (drive->look_ahead ? 0 : W82_LOOK_AHEAD) |
-                   (blk_write_cache(drive->blk) ? 0 : W82_WRITE_CACHE);
+                   (blk_write_cache(drive->conf.blk) ? 0 : W82_WRITE_CACHE);
     uint16_t w83 = W83_FLUSH_EXT | W83_FLUSH | W83_LBA48, w84 = W84_FUA | (drive->wwn ? W84_WWN : 0);
 
     put(drive, 82, w82);
@@ -126,7 +111,7 @@ static void put_features(IdeDrive *drive)
 /* Word 106: 2^n logical sectors a physical one. */
 static void put_sector_sizes(IdeDrive *drive)
 {
-    unsigned exponent = __builtin_ctz(drive->physical_block_size / IDE_SECTOR);
+    unsigned exponent = __builtin_ctz(drive->conf.physical_block_size / IDE_SECTOR);
 
     put(drive, 106, VALID | (exponent ? 0x2000 | exponent : 0));
     put(drive, 209, VALID);
@@ -158,13 +143,15 @@ void ata_identify(IdeDrive *drive, const AtaCommand *command)
     put(drive, 80, 0x01f0); /* ATA/ATAPI-4 to ATA8-ACS */
     put_features(drive);
     put(drive, 93, VALID | 0x2001); /* 80-conductor cable, device number by jumper */
-    put(drive, 105, IDE_TRIM_BLOCKS);
+    if (drive->conf.discard_granularity) {
+        put(drive, 105, IDE_TRIM_BLOCKS);
+        put(drive, 169, 1); /* TRIM */
+    }
     put_sector_sizes(drive);
     for (unsigned i = 0; i < 4; i++)
         put(drive, 108 + i, drive->wwn >> 16 * (3 - i));
     put(drive, 119, VALID);
     put(drive, 120, VALID);
-    put(drive, 169, 1); /* TRIM */
     put(drive, 217, drive->rotation_rate);
     put_checksum(drive);
     ide_send(drive, IDE_SECTOR, IDE_SECTOR, false, NULL);

@@ -94,7 +94,7 @@ static void submit(IdeDrive *drive, BlockOp op, uint64_t offset, uint64_t bytes,
         .done = done,
         .opaque = drive,
     };
-    blk_submit(drive->blk, &drive->req);
+    blk_submit(drive->conf.blk, &drive->req);
 }
 
 static void submit_buffer(IdeDrive *drive, BlockOp op, uint64_t offset, uint64_t bytes,
@@ -362,7 +362,7 @@ void ide_dma_stop(IdeChannel *channel)
     if (!drive || !drive->in_flight)
         return;
     drive->xfer.dma_cancelled = true;
-    blk_drain(drive->blk);
+    blk_drain(drive->conf.blk);
 }
 
 /* --- Beginnings --- */
@@ -425,6 +425,6 @@ void ide_transfer_reset(IdeDrive *drive)
 {
     drive->xfer = (IdeTransfer){.phase = IDE_BUSY};
     drive->regs.intrq = false;
-    if (drive->blk)
-        blk_reset(drive->blk);
+    if (drive->conf.blk)
+        blk_reset(drive->conf.blk);
 }

@@ -33,9 +33,8 @@ static IdeDrive *plug(IdeRig *rig, const DeviceType *type, const char *drive, co
     Device *dev = device_new(type, rig->pci->machine, NULL);
     GError *err = NULL;
 
-    device_set_property(dev, "drive", drive, NULL);
     device_set_property(dev, "bus", bus, NULL);
-    if (!device_realize(dev, &err))
+    if (!device_set_property(dev, "drive", drive, &err) || !device_realize(dev, &err))
         fail_msg("%s", err->message);
     device_reset(dev);
     return (IdeDrive *)dev;

@@ -30,7 +30,7 @@
 
 #include <sys/uio.h>
 
-#include "block/backend.h"
+#include "block/conf.h"
 #include "core/device.h"
 #include "core/irq.h"
 #include "core/memory.h"
@@ -124,15 +124,13 @@ struct IdeDrive {
     struct iovec buf_iov;
     IdeSg sg;
     uint32_t trim_next, trim_count; /* DATA SET MANAGEMENT: ranges in buf */
-    BlockBackend *blk;       /* NULL: a CD drive without one, always empty */
 
     /* Properties. */
-    char *drive;             /* id of the backend */
+    BlockConf conf;          /* blk NULL: a CD drive without one, always empty */
     char *bus_name;          /* "ide.0", "ide.1"; NULL: the first that has room */
     uint32_t unit;           /* UNIT_ANY: the first that is free */
     char *serial, *version, *model;
     uint64_t wwn;
-    uint32_t physical_block_size;
     uint16_t rotation_rate;
     int32_t bootindex;
 };
