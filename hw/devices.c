@@ -44,6 +44,9 @@ const DeviceType *const device_types[] = {
     &isa_debug_exit_type,
     &pc_testdev_type,
     /* Virtio */
+    &virtio_blk_pci_type,
+    &virtio_blk_pci_transitional_type,
+    &virtio_blk_pci_non_transitional_type,
     &virtio_rng_pci_type,
     &virtio_rng_pci_transitional_type,
     &virtio_rng_pci_non_transitional_type,

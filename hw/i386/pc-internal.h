@@ -66,6 +66,8 @@ void pc_memory_set_a20(PcMachine *pc, bool on);
 /* --- pc-pci.c --- */
 /* Host and ISA bridge; after the memory and the interrupt controllers. */
 bool pc_pci_build(PcMachine *pc, GError **errp);
+/* pc-drives.c: what -drive asks for, after the user's devices. */
+bool pc_drives_build(PcMachine *pc, GError **errp);
 /* The function that places the ACPI block; after that. */
 bool pc_pci_build_pm(PcMachine *pc, GError **errp);
 /* Where devices may be mapped: start included, end not. After the CPU model. */

@@ -331,7 +331,8 @@ static bool pc_build(Machine *machine, GError **errp)
         return error_set(errp, "there is nothing to boot: give a kernel with -kernel or a firmware image with -bios");
     if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
         !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) || !build_fw_cfg(pc, errp) ||
-        !build_serials(pc, errp) || !build_user_devices(pc, errp))
+        !build_serials(pc, errp) || !build_user_devices(pc, errp) ||
+        !pc_drives_build(pc, errp))
         return false;
     set_cmos(pc);
     return build_vcpus(pc, errp) && build_boot(pc, errp);

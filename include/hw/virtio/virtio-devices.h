@@ -8,6 +8,7 @@
 
 #include "core/device.h"
 
+extern const DeviceType virtio_blk_pci_type, virtio_blk_pci_transitional_type, virtio_blk_pci_non_transitional_type;
 extern const DeviceType virtio_rng_pci_type, virtio_rng_pci_transitional_type, virtio_rng_pci_non_transitional_type;
 
 #endif
