@@ -5,8 +5,12 @@
 #   $guest_dir/vmlinuz           the kernel's bzImage
 #   $guest_dir/busybox           static
 #   $guest_dir/initrd.gz         busybox and scripts/guest/init
+#   $guest_dir/modules.gz        the kernel's modules that tests load, to be appended to the initrd
 #   $guest_dir/initrd.sum        of what the initrd was made from
 #   $guest_dir/packages          which packages these came from
+
+# In the order in which they can be loaded.
+guest_modules="scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod"
 
 guest_dir=${VMM_GUEST_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/vmm/guest}
 
@@ -28,6 +32,17 @@ fetch_package() {
     rm -rf "$download"
 }
 
+# make_modules DIR: /modules/*.ko, and their names in order in /modules/order.
+make_modules() {
+    local module files=()
+    for module in $guest_modules; do
+        files+=(--file "modules/${module#*/}.ko=$1/$module.ko")
+        echo "${module#*/}"
+    done >"$guest_dir/modules.order"
+    python3 "$root/scripts/lib/mkinitrd.py" --directory modules --file "modules/order=$guest_dir/modules.order" \
+        "${files[@]}" --output "$guest_dir/modules.gz"
+}
+
 guest_fetch() {
     local kernel unpack
     kernel=$(kernel_package)
@@ -45,6 +60,7 @@ guest_fetch() {
     fi
     cp "$unpack"/boot/vmlinuz-* "$guest_dir/vmlinuz.new"
     cp "$unpack/bin/busybox" "$guest_dir/busybox"
+    make_modules "$unpack"/lib/modules/*/kernel/drivers
     echo "$kernel busybox-static" >"$guest_dir/packages"
     rm -rf "$unpack"
     mv "$guest_dir/vmlinuz.new" "$guest_dir/vmlinuz" # last: its presence says the rest is complete
@@ -54,7 +70,8 @@ guest_fetch() {
 guest_prepare() {
     local init=$root/scripts/guest/init maker=$root/scripts/lib/mkinitrd.py sum
     mkdir -p "$guest_dir"
-    [ -f "$guest_dir/vmlinuz" ] || guest_fetch
+    [ -f "$guest_dir/vmlinuz" ] && [ -f "$guest_dir/modules.gz" ] &&
+        [ "$(tr '\n' ' ' <"$guest_dir/modules.order")" = "$(printf '%s ' $(basename -a $guest_modules))" ] || guest_fetch
     sum=$(cat "$init" "$maker" "$guest_dir/busybox" | sha256sum)
     if [ "$(cat "$guest_dir/initrd.sum" 2>/dev/null)" != "$sum" ] || [ ! -f "$guest_dir/initrd.gz" ]; then
         say "building $guest_dir/initrd.gz"

@@ -5,9 +5,9 @@
 Device nodes need no root here, because they are only entries of the archive. The result depends on
 the input alone: times are zero, the order is fixed.
 
-    mkinitrd.py --busybox BUSYBOX --file init=SCRIPT [--file NAME=PATH...] --output initrd.gz
+    mkinitrd.py --busybox BUSYBOX --file init=SCRIPT [--file NAME=PATH...] [--directory NAME...] --output initrd.gz
 
-Without --busybox only the files are written: the kernel unpacks several archives one after the other,
+Without --busybox only the files and directories named are written: the kernel unpacks several archives one after the other,
 so such a part can be appended to an initrd.
 """
 
@@ -57,6 +57,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--busybox")
     parser.add_argument("--file", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--directory", action="append", default=[], metavar="NAME")
     parser.add_argument("--output", required=True)
     args = parser.parse_args()
 
@@ -69,6 +70,8 @@ def main():
         with open(args.busybox, "rb") as source:
             archive.file("bin/busybox", source.read())
         archive.symlink("bin/sh", "busybox")
+    for name in args.directory:
+        archive.directory(name)
     for item in args.file:
         name, _, path = item.partition("=")
         with open(path, "rb") as source:

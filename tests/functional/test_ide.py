@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""IDE disks and CD drives under the stock kernel's drivers: libata, ata_piix, sd, sr."""
+
+import hashlib
+import os
+import random
+import re
+import tempfile
+
+from vmmtest import PROMPT, Suite, Vm, boot_args, guest
+
+BOOT_TIMEOUT = 240
+MIB = 1 << 20
+suite = Suite()
+directory = tempfile.TemporaryDirectory(prefix="vmm-ide-")
+
+
+def image(name, size, seed):
+    """A file of pseudo-random bytes; returns its path and contents."""
+    path, data = os.path.join(directory.name, name), random.Random(seed).randbytes(size)
+    with open(path, "wb") as out:
+        out.write(data)
+    return path, data
+
+
+def initrd_with_modules():
+    path = os.path.join(directory.name, "initrd.gz")
+    with open(path, "wb") as out:
+        for part in ("initrd.gz", "modules.gz"):
+            with open(guest(part), "rb") as source:
+                out.write(source.read())
+    return path
+
+
+def boot(*drives):
+    """The stock guest with its disk drivers loaded, at the prompt."""
+    args = boot_args(*drives)
+    args[args.index("-initrd") + 1] = initrd_with_modules()
+    return Vm(args)
+
+
+def load_drivers(vm):
+    vm.expect(PROMPT, BOOT_TIMEOUT)
+    vm.run("for m in $(cat /modules/order); do insmod /modules/$m.ko || echo failed: $m; done", 60)
+
+
+def device_at(vm, place):
+    """The name of the block device at HOST:0:UNIT:0. Probing goes on after insmod returns, in any order."""
+    path = f"/sys/bus/scsi/devices/{place}/block"
+    name = vm.run(f"i=0; until [ -d {path} ]; do i=$((i+1)); [ $i = 600 ] && break; sleep 0.1; done; ls {path}", 90)
+    assert re.fullmatch(r"s[dr][a-z0-9]+", name), f"at {place}: {name}; " + vm.run("dmesg | tail -30")
+    return name
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+def check_log(vm):
+    """libata says so when a command fails or an interrupt is lost."""
+    complaints = vm.run("dmesg | grep -iE 'exception|failed command|frozen|lost interrupt|I/O error|soft reset|timeout'")
+    assert complaints == "", complaints
+
+
+@suite.test
+def linux_finds_four_drives_reads_writes_and_trims():
+    disk, disk_data = image("disk.img", 16 * MIB, 1)
+    cd, cd_data = image("cd.iso", 4 * MIB, 2)
+    slaves = [image(f"slave{n}.img", MIB + n * 512, n)[0] for n in (3, 4)]
+    with boot("-drive", f"file={disk},format=raw,if=ide,index=0,discard=unmap",
+              "-drive", f"file={slaves[0]},format=raw,index=1",
+              "-drive", f"file={cd},format=raw,index=2,media=cdrom",
+              "-drive", f"file={slaves[1]},format=raw,index=3") as vm:
+        load_drivers(vm)
+        hd, cdrom = device_at(vm, "0:0:0:0"), device_at(vm, "1:0:0:0")
+        for number, place in ((3, "0:0:1:0"), (4, "1:0:1:0")):
+            assert vm.run(f"cat /sys/block/{device_at(vm, place)}/size") == str(MIB // 512 + number)
+        assert vm.run(f"cat /sys/block/{hd}/device/model").strip() == "VMM HARDDISK"
+        assert vm.run(f"cat /sys/block/{hd}/size") == str(16 * MIB // 512)
+        assert vm.run(f"md5sum </dev/{hd}", 120).split()[0] == md5(disk_data)
+        assert vm.run(f"md5sum </dev/{cdrom}", 120).split()[0] == md5(cd_data)
+        vm.run(f"dd if=/dev/{cdrom} of=/dev/{hd} bs=64k seek=16 conv=notrunc,fsync 2>/dev/null", 60)
+        vm.run(f"blkdiscard -o 8388608 -l 4194304 /dev/{hd}", 60)
+        check_log(vm)
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0, vm.errors
+    with open(disk, "rb") as source:
+        now = source.read()
+    assert now[MIB:5 * MIB] == cd_data, "what the guest wrote is not in the image"
+    assert now[:MIB] == disk_data[:MIB] and now[5 * MIB:8 * MIB] == disk_data[5 * MIB:8 * MIB]
+    assert now[8 * MIB:12 * MIB] == bytes(4 * MIB), "discarded blocks still have data"
+
+
+suite.main()
