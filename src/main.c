@@ -2,9 +2,10 @@
 /*
  * The program's start-up order, and its end.
  *
- *   options -> background (-daemonize) -> logs -> character devices, images, accelerator, devices' properties ->
- *   build (RAM, board, CPUs, boot image, reset) -> signals -> monitors, gdb stub -> pid file -> run the main loop ->
- *   take everything down
+ *   options -> background (-daemonize) -> descriptors, logs -> objects, character devices, images,
+ *   accelerator, devices' properties -> filter of system calls -> build (RAM, board, CPUs, boot image, reset)
+ *   -> signals -> monitors, gdb stub -> pid file -> user, root directory -> run the main loop -> take
+ *   everything down
  *
  * Exit status: 0 after the guest shut down or a signal ended the VM, what isa-debug-exit says, and 1
  * with one line on stderr for everything that went wrong.
@@ -25,10 +26,12 @@
 #include "config/pidfile.h"
 #include "core/daemon.h"
 #include "core/error.h"
+#include "core/fdset.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/machine.h"
+#include "core/sandbox.h"
 #include "core/thread.h"
 #include "debug/gdbstub.h"
 #include "monitor/monitor.h"
@@ -115,6 +118,7 @@ static bool run_loop(Machine *machine, const Options *options, GError **errp)
     bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp) &&
               create_pidfile(options, errp);
 
+    ok = ok && run_with_enter(&options->run_with, errp) && sandbox_close(&options->sandbox, errp);
     if (ok) {
         daemon_ready();
         if (!options->stopped)
@@ -159,7 +163,8 @@ static int run_machine(Options *options, GError **errp)
         return -1;
     chardev_set_quit_hook(quit_from_terminal, machine);
     blk_bind_machine(machine);
-    if (machine_build(machine, errp) && drives_check_used(errp)) {
+    if (sandbox_enter(&options->sandbox, errp) && machine_build(machine, errp) && drives_check_used(errp) &&
+        (!options->mem_lock || lock_memory(errp))) {
         warn_of_unused_globals(options);
         if (take_signals(machine, errp) && run_loop(machine, options, errp))
             status = machine->exit_status;
@@ -170,12 +175,25 @@ static int run_machine(Options *options, GError **errp)
     return status;
 }
 
+/* The numbers of descriptors are the user's: the sets come before anything of ours is opened. */
+static bool take_descriptors(const Options *options, GError **errp)
+{
+    for (guint i = 0; i < options->add_fds->len; i++) {
+        const AddFd *add = &g_array_index(options->add_fds, AddFd, i);
+        if (fdset_add_inherited(add->set, add->fd, add->opaque, errp) < 0) {
+            g_prefix_error(errp, "-add-fd fd=%d,set=%u: ", add->fd, add->set);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* What is left to do where the VM runs. */
 static int run_here(Options *options, GError **errp)
 {
     int status;
 
-    if (!open_logs(options, errp))
+    if (!take_descriptors(options, errp) || !open_logs(options, errp))
         return -1;
     status = run_machine(options, errp);
     pidfile_remove();

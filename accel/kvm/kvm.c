@@ -113,6 +113,23 @@ static void kvm_release(Accel *accel)
         close(kvm->fd);
 }
 
+/* -overcommit cpu-pm=on: HLT, PAUSE, MWAIT and C-states of the guest are the host CPU's. */
+static bool let_guest_idle(KvmAccel *kvm, GError **errp)
+{
+    const int wanted = KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |
+                       KVM_X86_DISABLE_EXITS_CSTATE;
+    struct kvm_enable_cap cap = {.cap = KVM_CAP_X86_DISABLE_EXITS};
+    int offered = kvm_check(kvm->vm_fd, KVM_CAP_X86_DISABLE_EXITS);
+
+    if (!kvm->accel.machine->cpu_pm)
+        return true;
+    if (offered <= 0 || !(offered & wanted))
+        return error_set(errp, "-overcommit cpu-pm=on: this host's KVM cannot leave idling to the guest");
+    cap.args[0] = (uint64_t)(offered & wanted);
+    return kvm_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &cap) == 0 ||
+           error_set_errno(errp, errno, "-overcommit cpu-pm=on: KVM_CAP_X86_DISABLE_EXITS");
+}
+
 static bool create(KvmAccel *kvm, GError **errp)
 {
     kvm->fd = kvm_open(errp);
@@ -122,7 +139,7 @@ static bool create(KvmAccel *kvm, GError **errp)
     if (kvm->vm_fd < 0)
         return error_set_errno(errp, errno, "KVM cannot create a VM (is virtualization enabled in the firmware set-up, "
                                "and is no other hypervisor using it?)");
-    return read_sizes(kvm, errp) && set_special_pages(kvm, errp) && kvm_irqchip_create(kvm, errp) &&
+    return read_sizes(kvm, errp) && let_guest_idle(kvm, errp) && set_special_pages(kvm, errp) && kvm_irqchip_create(kvm, errp) &&
            kvm_msr_init(kvm, errp) && create_first_vcpu(kvm, errp);
 }
 

@@ -21,6 +21,7 @@
 #include "config/keyval.h"
 #include "core/machine.h"
 #include "core/object.h"
+#include "core/sandbox.h"
 
 typedef struct OptionSpec OptionSpec;
 
@@ -34,6 +35,12 @@ typedef struct OptionOrigin {
     char *option, *key, *value, *file;
     unsigned line;
 } OptionOrigin;
+
+typedef struct AddFd {
+    int fd;
+    unsigned set;
+    char *opaque; /* NULL: none */
+} AddFd;
 
 typedef struct Options {
     /* As given; NULL or empty if not. Repeats of the first group are merged. */
@@ -58,6 +65,11 @@ typedef struct Options {
     uint8_t uuid[16];    /* -uuid */
     PanicAction panic_action;
     WatchdogAction watchdog_action;
+    GArray *vcpu_affinity; /* of VcpuAffinity: -vcpu */
+    GArray *add_fds;     /* of AddFd: -add-fd */
+    SandboxOptions sandbox;
+    RunWith run_with;
+    bool mem_lock, cpu_pm; /* -overcommit */
     bool msg_timestamp, msg_guest_name; /* -msg */
     char *debugcon;
     char *mem_path;

@@ -13,7 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* open(2) with O_CLOEXEC; the error names the path and what it was for ("kernel image"). -1 on error. */
+/* open(2) with O_CLOEXEC, also of "/dev/fdset/N" (core/fdset.h); the error names the path and what it was for ("kernel image"). -1 on error. */
 int host_open(const char *path, int flags, mode_t mode, const char *purpose, GError **errp);
 /* Whole transfers; false with errno set (0 at end of file for reads). */
 bool host_read_full(int fd, void *buf, size_t len);

@@ -49,6 +49,13 @@ typedef struct GlobalProperty {
     bool used;
 } GlobalProperty;
 
+/* -vcpu: where a vCPU's thread runs. */
+typedef struct VcpuAffinity {
+    unsigned vcpu;
+    cpu_set_t cpus;
+    char *context; /* id of a thread-context instead; NULL: cpus */
+} VcpuAffinity;
+
 typedef struct MachineType {
     const char *name;
     const char *desc;
@@ -83,6 +90,8 @@ struct Machine {
     PanicAction panic_action;
     WatchdogAction watchdog_action;
     uint8_t uuid[16];   /* -uuid, in the order it is written; zero: not given */
+    GArray *vcpu_affinity; /* of VcpuAffinity; main's, may be NULL */
+    bool cpu_pm;        /* -overcommit cpu-pm=on: the guest may put the host's CPU to sleep */
     GPtrArray *globals; /* of GlobalProperty *, in order; main's, may be NULL */
     GPtrArray *objects; /* -object: of Object *, in the order made, which they are freed against */
 

@@ -12,7 +12,7 @@
 extern const ObjectType memory_backend_ram_type, memory_backend_memfd_type, memory_backend_file_type;
 
 bool is_memory_backend(const Object *obj);
-/* The description; its path is the caller's to free. */
+/* The description; its path is the caller's to free, its prealloc_context is the object's. */
 RamOptions memory_backend_ram_options(const Object *obj);
 
 #endif

@@ -10,6 +10,7 @@
 #define CORE_RAM_H
 
 #include <glib.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ typedef struct RamOptions {
     bool seal;              /* memfd: F_SEAL_GROW | SHRINK | SEAL */
     bool dump;              /* include in core files */
     bool merge;             /* MADV_MERGEABLE */
+    unsigned prealloc_threads;    /* 0: as many as seem useful */
+    const char *prealloc_context; /* id of the thread-context they run in; NULL: anywhere */
+    const cpu_set_t *prealloc_cpus; /* its CPUs, when the machine is built */
 } RamOptions;
 
 typedef struct RamBlock {

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build_packages="gcc libc6-dev meson ninja-build pkg-config
     libglib2.0-dev liburcu-dev libzydis-dev libjansson-dev
     zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbz2-dev
-    libaio-dev liburing-dev libfdt-dev libpixman-1-dev systemtap-sdt-dev libcmocka-dev"
+    libaio-dev liburing-dev libfdt-dev libpixman-1-dev libgnutls28-dev libseccomp-dev systemtap-sdt-dev libcmocka-dev"
 guest_packages="python3 zstd"
 test_packages="clang acpica-tools nasm seabios groff-base gdb binutils procps"
 

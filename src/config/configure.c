@@ -91,6 +91,8 @@ static bool set_machine_options(Machine *machine, Options *options, GError **err
     machine->watchdog_action = options->watchdog_action;
     memcpy(machine->uuid, options->uuid, sizeof(machine->uuid));
     machine->globals = options->globals;
+    machine->vcpu_affinity = options->vcpu_affinity;
+    machine->cpu_pm = options->cpu_pm;
     return keyval_foreach(options->machine, set_board_property, &board);
 }
 

@@ -6,6 +6,8 @@
 #include "core/memory-backend.h"
 #include "core/object.h"
 #include "core/rng.h"
+#include "core/secret.h"
+#include "core/thread-context.h"
 
 const ObjectType *const object_types[] = {
     &iothread_type,
@@ -14,5 +16,7 @@ const ObjectType *const object_types[] = {
     &memory_backend_ram_type,
     &rng_builtin_type,
     &rng_random_type,
+    &secret_type,
+    &thread_context_type,
     NULL,
 };

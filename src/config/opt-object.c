@@ -62,6 +62,30 @@ static bool make_object(Options *options, const ObjectType *type, KvNode *kv, GE
     return true;
 }
 
+/* QEMU collects the repeats of thread-context's lists, "cpu-affinity=0-1,cpu-affinity=6"; elsewhere the
+ * last one counts. Here they become one, "cpu-affinity=0-1:6". */
+static char *join_lists(const char *arg)
+{
+    g_auto(GStrv) members = g_strsplit(arg, ",", -1);
+    g_autoptr(GString) out = g_string_new(NULL), lists = g_string_new(NULL);
+
+    if (!g_str_has_prefix(arg, "thread-context,"))
+        return g_strdup(arg);
+    for (char **member = members; *member; member++) {
+        const char *value = g_str_has_prefix(*member, "cpu-affinity=") || g_str_has_prefix(*member, "node-affinity=")
+                                ? strchr(*member, '=') + 1 : NULL;
+        if (value && lists->len && strncmp(lists->str, *member, 4) == 0)
+            g_string_append_printf(lists, ":%s", value);
+        else if (value && !lists->len)
+            g_string_append_printf(lists, "%s", *member);
+        else
+            g_string_append_printf(out, "%s%s", out->len ? "," : "", *member);
+    }
+    if (lists->len)
+        g_string_append_printf(out, ",%s", lists->str);
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
 bool opt_object(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     g_autoptr(GString) help = g_string_new(NULL);
@@ -71,7 +95,8 @@ bool opt_object(Options *options, const OptionSpec *spec, const char *arg, GErro
         options_print_help(options, help);
         return true;
     }
-    g_autoptr(KvNode) kv = keyval_parse(arg, "qom-type", errp);
+    g_autofree char *joined = join_lists(arg);
+    g_autoptr(KvNode) kv = keyval_parse(joined, "qom-type", errp);
     if (!kv)
         return false;
 

@@ -83,7 +83,13 @@ OptionHandler opt_memory;
 bool ram_resolve(Options *options, GError **errp);
 
 /* opt-process.c */
-OptionHandler opt_name, opt_msg;
+OptionHandler opt_name, opt_msg, opt_add_fd, opt_overcommit, opt_run_with, opt_sandbox;
+
+/* opt-vcpu.c */
+OptionHandler opt_vcpu;
+void vcpu_affinity_clear(void *affinity);
+/* Whether the machine has these vCPUs. */
+bool vcpu_affinity_check(const Options *options, GError **errp);
 
 /* config-file.c */
 OptionHandler opt_readconfig, opt_writeconfig;

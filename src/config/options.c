@@ -22,6 +22,11 @@ static void given_option_free(void *opaque)
     g_free(given);
 }
 
+static void add_fd_clear(void *opaque)
+{
+    g_free(((AddFd *)opaque)->opaque);
+}
+
 void options_init(Options *options)
 {
     *options = (Options){
@@ -34,6 +39,8 @@ void options_init(Options *options)
         .serials = g_ptr_array_new_with_free_func(g_free),
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
         .globals = g_ptr_array_new_with_free_func(global_property_free),
+        .vcpu_affinity = g_array_new(FALSE, FALSE, sizeof(VcpuAffinity)),
+        .add_fds = g_array_new(FALSE, FALSE, sizeof(AddFd)),
         .given = g_ptr_array_new_with_free_func(given_option_free),
         .origins = option_origins_new(),
         .machine = keyval_parse("", NULL, NULL),
@@ -41,6 +48,8 @@ void options_init(Options *options)
         .smp = keyval_parse("", NULL, NULL),
         .rtc = keyval_parse("", NULL, NULL),
     };
+    g_array_set_clear_func(options->vcpu_affinity, vcpu_affinity_clear);
+    g_array_set_clear_func(options->add_fds, add_fd_clear);
 }
 
 void options_release(Options *options)
@@ -68,6 +77,8 @@ void options_release(Options *options)
     g_ptr_array_free(options->monitors, TRUE);
     g_ptr_array_free(options->globals, TRUE);
     g_ptr_array_free(options->given, TRUE);
+    g_array_free(options->vcpu_affinity, TRUE);
+    g_array_free(options->add_fds, TRUE);
     g_ptr_array_free(options->origins, TRUE);
     g_free(options->writeconfig);
     memset(options, 0, sizeof(*options));
@@ -341,11 +352,20 @@ static void default_serial(Options *options)
         g_ptr_array_add(options->serials, g_strdup("null"));
 }
 
+static bool check_run_with(const Options *options, GError **errp)
+{
+    if (run_with_check(&options->run_with, errp))
+        return true;
+    g_prefix_error(errp, "-run-with: ");
+    return false;
+}
+
 bool options_resolve(Options *options, GError **errp)
 {
     default_serial(options);
     boot_resolve(options);
     return machine_type_resolve(options, errp) && accel_resolve(options, errp) &&
            smp_resolve(options->smp, &options->topology, errp) && ram_resolve(options, errp) &&
-           check_boot(&options->boot, errp) && check_gdb(options, errp) && check_daemonize(options, errp);
+           check_boot(&options->boot, errp) && check_gdb(options, errp) && check_daemonize(options, errp) &&
+           vcpu_affinity_check(options, errp) && check_run_with(options, errp);
 }

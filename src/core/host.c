@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/fdset.h"
 
 static uint64_t fault_state; /* 0: off; else the state of a xorshift generator */
 
@@ -39,12 +40,17 @@ static bool fault_injected(void)
     return true;
 }
 
+static int open_name(const char *path, int flags, mode_t mode)
+{
+    return g_str_has_prefix(path, FDSET_PREFIX) ? fdset_open(path, flags) : open(path, flags, mode);
+}
+
 int host_open(const char *path, int flags, mode_t mode, const char *purpose, GError **errp)
 {
     int fd;
 
     do {
-        fd = fault_injected() ? -1 : open(path, flags | O_CLOEXEC, mode);
+        fd = fault_injected() ? -1 : open_name(path, flags | O_CLOEXEC, mode);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         error_set_errno(errp, errno, "cannot open %s '%s'", purpose, path);

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/lock.h"
+#include "core/thread-context.h"
 #include "core/thread.h"
 
 struct IoThread {
@@ -15,6 +16,7 @@ struct IoThread {
     /* Properties. */
     uint64_t poll_max_ns, poll_grow, poll_shrink;
     uint32_t aio_max_batch;
+    char *context; /* thread-context */
 
     pthread_t thread;
     EventLoop *loop;
@@ -32,10 +34,9 @@ static void *iothread_main(void *opaque)
     return NULL;
 }
 
-static bool iothread_open(Object *obj, GError **errp)
+static bool start(IoThread *iothread, GError **errp)
 {
-    IoThread *iothread = (IoThread *)obj;
-    g_autofree char *name = g_strdup_printf("IO %s", obj->id);
+    g_autofree char *name = g_strdup_printf("IO %s", iothread->obj.id);
 
     iothread->loop = event_loop_new();
     event_loop_set_polling(iothread->loop, (LoopPolling){
@@ -52,15 +53,41 @@ static bool iothread_open(Object *obj, GError **errp)
     return true;
 }
 
-static void iothread_close(Object *obj)
+static bool place(IoThread *iothread, GError **errp)
 {
-    IoThread *iothread = (IoThread *)obj;
+    const cpu_set_t *cpus;
+
+    if (!iothread->context)
+        return true;
+    cpus = thread_context_cpus(iothread->obj.machine, iothread->context, errp);
+    return cpus && thread_set_cpus(iothread->thread, cpus, iothread->context, errp);
+}
+
+static void stop(IoThread *iothread)
+{
     unsigned depth = machine_lock_release();
 
     event_loop_quit(iothread->loop);
     pthread_join(iothread->thread, NULL);
     machine_lock_restore(depth);
     event_loop_free(iothread->loop);
+}
+
+static bool iothread_open(Object *obj, GError **errp)
+{
+    IoThread *iothread = (IoThread *)obj;
+
+    if (!start(iothread, errp))
+        return false;
+    if (place(iothread, errp))
+        return true;
+    stop(iothread);
+    return false;
+}
+
+static void iothread_close(Object *obj)
+{
+    stop((IoThread *)obj);
 }
 
 IoThread *iothread_find(const Machine *machine, const char *id)
@@ -140,6 +167,8 @@ static const Property iothread_props[] = {
      .help = "divisor by which it shrinks; 0: to nothing", .min = 0, .max = 1024},
     {.name = "aio-max-batch", .kind = PROP_U32, .offset = offsetof(IoThread, aio_max_batch), .def = "0",
      .help = "requests handed to the host at once; 0: the engine's limit"},
+    {.name = "thread-context", .kind = PROP_STRING, .offset = offsetof(IoThread, context),
+     .help = "the host's CPUs it runs on: a thread-context"},
     {.name = NULL},
 };
 

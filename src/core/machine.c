@@ -10,6 +10,7 @@
 #include "core/bits.h"
 #include "core/lock.h"
 #include "core/object.h"
+#include "core/thread-context.h"
 #include "core/tsc.h"
 
 #define DEFAULT_RAM_SIZE (128 * MIB)
@@ -47,14 +48,36 @@ static bool build_ram(Machine *machine, GError **errp)
     RamOptions options = machine->ram_options;
 
     options.size = machine->ram_size;
+    if (options.prealloc_context) {
+        options.prealloc_cpus = thread_context_cpus(machine, options.prealloc_context, errp);
+        if (!options.prealloc_cpus) {
+            g_prefix_error(errp, "prealloc-context=%s: ", options.prealloc_context);
+            return false;
+        }
+    }
     machine->ram = ram_block_new("ram", &options, errp);
     return machine->ram != NULL;
+}
+
+static bool place_vcpu(Machine *machine, const VcpuAffinity *affinity, GError **errp)
+{
+    const cpu_set_t *cpus = affinity->context ? thread_context_cpus(machine, affinity->context, errp) : &affinity->cpus;
+    g_autofree char *what = g_strdup_printf("-vcpu vcpunum=%u", affinity->vcpu);
+
+    if (cpus)
+        return thread_set_cpus(machine->vcpus[affinity->vcpu]->thread, cpus, what, errp);
+    g_prefix_error(errp, "%s: ", what);
+    return false;
 }
 
 static bool start_vcpus(Machine *machine, GError **errp)
 {
     for (unsigned i = 0; i < machine->smp.cpus; i++) {
         if (!vcpu_start(machine->vcpus[i], errp))
+            return false;
+    }
+    for (guint i = 0; machine->vcpu_affinity && i < machine->vcpu_affinity->len; i++) {
+        if (!place_vcpu(machine, &g_array_index(machine->vcpu_affinity, VcpuAffinity, i), errp))
             return false;
     }
     return true;

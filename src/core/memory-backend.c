@@ -15,6 +15,8 @@ typedef struct MemoryBackend {
     bool share, prealloc, merge, dump;
     bool hugetlb, seal;
     uint64_t hugetlb_size;
+    uint32_t prealloc_threads;
+    char *prealloc_context;
 } MemoryBackend;
 
 bool is_memory_backend(const Object *obj)
@@ -58,6 +60,8 @@ RamOptions memory_backend_ram_options(const Object *obj)
         .seal = obj->type != &memory_backend_memfd_type || backend->seal,
         .dump = backend->dump,
         .merge = backend->merge,
+        .prealloc_threads = backend->prealloc_threads,
+        .prealloc_context = backend->prealloc_context,
     };
 }
 
@@ -69,6 +73,9 @@ RamOptions memory_backend_ram_options(const Object *obj)
 #define COMMON_PROPS                                                                                             \
     PROP("size", PROP_SIZE, size, NULL, "bytes, with suffix K, M, G or T"),                                      \
         PROP("prealloc", PROP_BOOL, prealloc, "off", "allocate all of it at start"),                             \
+        PROP("prealloc-context", PROP_STRING, prealloc_context, NULL, "thread-context in which that is done"),   \
+        {.name = "prealloc-threads", .kind = PROP_U32, .offset = offsetof(MemoryBackend, prealloc_threads),      \
+         .help = "by so many threads", .min = 1, .max = 16},                                                     \
         PROP("merge", PROP_BOOL, merge, "off", "let the host merge equal pages (KSM)"),                          \
         PROP("dump", PROP_BOOL, dump, "on", "include it in core files")
 

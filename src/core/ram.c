@@ -70,6 +70,7 @@ typedef struct PreallocPart {
     pthread_t thread;
     uint8_t *start;
     uint64_t len;
+    const cpu_set_t *cpus;
     int error;
 } PreallocPart;
 
@@ -77,23 +78,36 @@ static void *prealloc_part(void *opaque)
 {
     PreallocPart *part = opaque;
 
-    part->error = madvise(part->start, part->len, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+    if (part->cpus && sched_setaffinity(0, sizeof(*part->cpus), part->cpus) < 0)
+        part->error = errno;
+    else
+        part->error = madvise(part->start, part->len, MADV_POPULATE_WRITE) < 0 ? errno : 0;
     return NULL;
 }
 
-static bool prealloc(RamBlock *block, GError **errp)
+static unsigned prealloc_thread_count(const RamBlock *block, const RamOptions *options)
+{
+    uint64_t useful = MIN(block->size / PREALLOC_MIN_PER_THREAD, (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
+    uint64_t wanted = options->prealloc_threads ? options->prealloc_threads : useful;
+
+    return (unsigned)CLAMP(wanted, 1, PREALLOC_MAX_THREADS);
+}
+
+static bool prealloc(RamBlock *block, const RamOptions *options, GError **errp)
 {
     PreallocPart parts[PREALLOC_MAX_THREADS];
-    uint64_t wanted = MIN(MIN(block->size / PREALLOC_MIN_PER_THREAD, PREALLOC_MAX_THREADS),
-                          (uint64_t)sysconf(_SC_NPROCESSORS_ONLN));
-    unsigned count = (unsigned)MAX(wanted, 1), started = 0;
+    unsigned count = prealloc_thread_count(block, options), started = 0;
     uint64_t step = align_up(block->size / count, block->page_size);
     bool ok = true;
 
     for (; started < count && ok; started++) {
         PreallocPart *part = &parts[started];
         uint64_t offset = MIN(started * step, block->size);
-        *part = (PreallocPart){ .start = block->host + offset, .len = MIN(step, block->size - offset) };
+        *part = (PreallocPart){
+            .start = block->host + offset,
+            .len = MIN(step, block->size - offset),
+            .cpus = options->prealloc_cpus,
+        };
         ok = thread_create(&part->thread, "prealloc", prealloc_part, part, errp);
         if (!ok)
             break;
@@ -139,7 +153,7 @@ RamBlock *ram_block_new(const char *name, const RamOptions *options, GError **er
         goto fail;
     }
     advise(block, options);
-    if (options->prealloc && !prealloc(block, errp))
+    if (options->prealloc && !prealloc(block, options, errp))
         goto fail;
     return block;
 

@@ -180,4 +180,141 @@ def a_stale_pid_file_is_taken_over():
     assert not os.path.exists(pidfile)
 
 
+# Objects
+
+def object_error(*args):
+    result = run(*QTEST, *args)
+    assert result.returncode == 1, result
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr
+
+
+@suite.test
+def secrets_are_never_printed():
+    """Neither in an error about the secret nor in a configuration file."""
+    for args in (["-object", "secret,id=s,data=hushhush,format=base65"], ["-object", "secret,data=hushhush"],
+                 ["-object", "secret,id=s,data=hushhush,file=x"], ["-object", "secret,id=s,data=hush%hush,format=base64"],
+                 ["-object", '{"qom-type":"secret","id":"s","data":"hushhush","format":"x"}'],
+                 ["-object", "secret,id=s,data=hushhush", "-writeconfig", path("leak")]):
+        assert "hush" not in object_error(*args), args
+    assert not os.path.exists(path("leak"))
+
+
+# Threads and CPUs
+
+def threads(pid):
+    """{name: set of CPUs} of the process's threads."""
+    result = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            name = read(f"/proc/{pid}/task/{task}/comm").strip()
+            result[name] = os.sched_getaffinity(int(task))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return result
+
+
+@suite.test
+def vcpus_and_iothreads_run_where_they_are_told():
+    cpus = sorted(os.sched_getaffinity(0))
+    first, last = cpus[0], cpus[-1]
+    with Vm(BASE + ["-smp", "2", "-vcpu", f"vcpunum=0,affinity={last}", "-object", f"thread-context,id=t,cpu-affinity={first}",
+                    "-vcpu", "vcpunum=1,thread-context=t", "-object", "iothread,id=io,thread-context=t", "-serial", "stdio",
+                    "-object", "memory-backend-ram,id=ram,size=16M,prealloc=on,prealloc-threads=2,prealloc-context=t",
+                    "-machine", "memory-backend=ram", "-kernel", image(text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        placed = threads(vm.process.pid)
+        suffix = ACCEL.upper()
+        assert placed[f"CPU 0/{suffix}"] == {last}, placed
+        assert placed[f"CPU 1/{suffix}"] == {first}, placed
+        assert placed["IO io"] == {first}, placed
+        assert os.sched_getaffinity(vm.process.pid) == set(cpus)
+
+
+@suite.test
+def cpus_that_are_not_there_are_refused():
+    none = "1023"
+    for args, mention in ((["-vcpu", f"vcpunum=0,affinity={none}"], "-vcpu vcpunum=0"),
+                          (["-vcpu", "vcpunum=7,affinity=0"], "vcpunum=7"),
+                          (["-vcpu", "vcpunum=0,thread-context=t"], "'t'"),
+                          (["-object", f"thread-context,id=t,cpu-affinity={none}", "-object", "iothread,id=i,thread-context=t"], "i"),
+                          (["-object", "thread-context,id=t,cpu-affinity=3-1"], "3-1"),
+                          (["-object", "thread-context,id=t,node-affinity=999"], "node999"),
+                          (["-object", "thread-context,id=t"], "cpu-affinity"),
+                          (["-vcpu", "vcpunum=0"], "affinity="), (["-vcpu", "affinity=0"], "vcpunum")):
+        check_refused(QTEST + args, mention, tty=False)
+
+
+@suite.test
+def memory_can_be_locked():
+    with Vm(BASE + ["-overcommit", "mem-lock=on", "-serial", "stdio", "-kernel", image(text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        locked = int(re.search(r"VmLck:\s*(\d+)", read(f"/proc/{vm.process.pid}/status")).group(1))
+        assert locked >= 16 << 10, locked
+
+
+# The sandbox, users, descriptors
+
+@suite.test
+def the_sandbox_covers_all_threads():
+    with Vm(BASE + ["-sandbox", "on,spawn=deny,elevateprivileges=deny,resourcecontrol=deny", "-object", "iothread,id=io",
+                    "-serial", "stdio", "-kernel", image(text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        pid = vm.process.pid
+        for task in os.listdir(f"/proc/{pid}/task"):
+            assert "Seccomp:\t2\n" in read(f"/proc/{pid}/task/{task}/status"), task
+        vm.process.terminate()
+        assert vm.wait() == 0
+
+
+@suite.test
+def a_guest_runs_to_its_end_in_the_sandbox():
+    result = run(*BASE, "-sandbox", "on,spawn=deny,elevateprivileges=children,resourcecontrol=deny", "-serial", "stdio", "-kernel",
+                 image(text("done") + TRIPLE_FAULT))
+    assert (result.returncode, result.stdout) == (0, "done"), result
+
+
+@suite.test
+def the_process_becomes_another_user_in_another_root():
+    if os.getuid() != 0:
+        raise Skip("only root can do this")
+    root = path("root")
+    os.mkdir(root)
+    with Vm(BASE + ["-run-with", f"user=65534:65533,chroot={root}", "-sandbox", "on,elevateprivileges=deny", "-serial", "stdio",
+                    "-kernel", image(text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        status = read(f"/proc/{vm.process.pid}/status")
+        assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.M), status
+        assert re.search(r"^Gid:\t65533\t65533\t65533\t65533$", status, re.M), status
+        assert re.search(r"^Groups:\s*$", status, re.M), status
+        assert os.readlink(f"/proc/{vm.process.pid}/root") == root
+    check_refused(QTEST + ["-runas", "no-such-user"], "no-such-user", tty=False)
+    check_refused(QTEST + ["-chroot", "/nonexistent/root"], "/nonexistent/root", tty=False)
+    check_refused(QTEST + ["-chroot", "relative"], "relative", tty=False)
+
+
+@suite.test
+def inherited_descriptors_open_by_their_set():
+    """The kernel comes through one, the log goes through another."""
+    kernel = os.open(image(text("fd", COM1) + TRIPLE_FAULT), os.O_RDONLY)
+    log = os.open(path("fdlog"), os.O_WRONLY | os.O_CREAT)
+    result = run(*BASE, "-add-fd", f"fd={kernel},set=1,opaque=the kernel", "-add-fd", f"fd={log},set=2", "-kernel",
+                 "/dev/fdset/1", "-d", "cpu_reset", "-D", "/dev/fdset/2", "-serial", f"file:{path('fdserial')}",
+                 pass_fds=(kernel, log))
+    assert result.returncode == 0, result
+    assert read(path("fdserial")) == "fd"
+    assert "EIP=" in read(path("fdlog"))
+    os.close(kernel)
+    os.close(log)
+    for args, mention in ((["-add-fd", "fd=77,set=1"], "fd=77"), (["-add-fd", "fd=1,set=1"], "fd=1"),
+                          (["-add-fd", "set=1"], "fd="), (["-kernel", "/dev/fdset/9"], "/dev/fdset/9")):
+        check_refused(BASE + args, mention, tty=False)
+
+
+@suite.test
+def a_descriptor_of_our_own_is_not_the_users():
+    for fd in range(3, 10):
+        check_refused(BASE + ["-add-fd", f"fd={fd},set=1"], f"fd={fd}", tty=False)
+
+
 suite.main()

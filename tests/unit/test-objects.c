@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Objects of the user (core/object.h), I/O threads (core/iothread.h), random sources (core/rng.h).
+ * Objects of the user (core/object.h): I/O threads (core/iothread.h), random sources (core/rng.h), secrets
+ * (core/secret.h), thread contexts (core/thread-context.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,8 @@
 #include "core/iothread.h"
 #include "core/lock.h"
 #include "core/rng.h"
+#include "core/secret.h"
+#include "core/thread-context.h"
 #include "core/thread.h"
 #include "fake-accel.h"
 
@@ -429,6 +432,114 @@ static void a_source_that_ends_gives_nothing(void **state)
     reader_release(&reader);
 }
 
+/* --- secrets --- */
+
+static void assert_secret(const char *id, const char *expected)
+{
+    g_autoptr(GError) err = NULL;
+    size_t len;
+    const guint8 *bytes = secret_lookup(machine, id, &len, &err);
+
+    if (!bytes)
+        fail_msg("%s", err->message);
+    assert_int_equal(len, strlen(expected));
+    assert_string_equal((const char *)bytes, expected);
+}
+
+/* What is wrong with the secret. */
+static char *secret_error(const char *id, const char *const *props)
+{
+    g_autoptr(GError) err = NULL;
+    Object *obj = object_new(&secret_type, id);
+
+    for (; props[0]; props += 2)
+        assert_true(object_set_property(obj, props[0], props[1], NULL));
+    machine_lock();
+    assert_false(object_add(machine, obj, &err));
+    machine_unlock();
+    object_free(obj);
+    return g_strdup(err->message);
+}
+
+static void a_secret_is_text_base64_or_a_file(void **state)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("vmm-secret-XXXXXX", &path, NULL);
+    g_autofree char *props = g_strdup_printf("file=%s,format=base64", path);
+
+    assert_int_equal(write(fd, "aGVs\nbG8=\n", 10), 10);
+    close(fd);
+    add("secret", "raw", "data=hello");
+    add("secret", "base64", "data=aGVsbG8=,format=base64");
+    add("secret", "file", props);
+    assert_secret("raw", "hello");
+    assert_secret("base64", "hello");
+    assert_secret("file", "hello");
+    unlink(path);
+}
+
+#ifdef HAVE_GNUTLS
+/* openssl enc -aes-256-cbc -K 000102..1f -iv 101112..1f */
+#define KEY "data=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,format=base64"
+#define IV "EBESExQVFhcYGRobHB0eHw=="
+#define SESAME "6I3hOPZ+vswvw99eeMJLvA=="
+
+static void an_encrypted_secret_is_opened_by_its_key(void **state)
+{
+    add("secret", "key", KEY);
+    add("secret", "sesame", "data=" SESAME ",format=base64,keyid=key,iv=" IV);
+    assert_secret("sesame", "open sesame");
+}
+
+static void a_secret_that_does_not_open_says_why_and_not_what(void **state)
+{
+    static const struct {
+        const char *props[11];
+        const char *mention;
+    } cases[] = {
+        {{"data", SESAME, "format", "base64", "keyid", "none", "iv", IV}, "'none'"},
+        {{"data", SESAME, "format", "base64", "keyid", "short", "iv", IV}, "32 bytes"},
+        {{"data", SESAME, "format", "base64", "keyid", "key", "iv", "EBES"}, "16 bytes"},
+        {{"data", SESAME, "format", "base64", "keyid", "key"}, "go together"},
+        {{"data", "6I3hOPZ+", "format", "base64", "keyid", "key", "iv", IV}, "multiple of 16"},
+        {{"data", SESAME, "format", "base64", "keyid", "other", "iv", IV}, "padding"},
+        {{"data", "hush!", "format", "base64"}, "not base64"},
+        {{"data", "hush", "file", "/x"}, "one of"},
+        {{NULL}, "one of"},
+        {{"file", "/nonexistent/secret"}, "/nonexistent/secret"},
+    };
+
+    add("secret", "key", KEY);
+    add("secret", "short", "data=hello");
+    add("secret", "other", "data=01234567890123456789012345678901");
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *message = secret_error("s", cases[i].props);
+        if (!strstr(message, cases[i].mention))
+            fail_msg("'%s' does not mention '%s'", message, cases[i].mention);
+        assert_null(strstr(message, "hush"));
+        assert_null(strstr(message, SESAME));
+    }
+}
+#endif
+
+/* --- thread contexts --- */
+
+static void lists_of_cpus_have_ranges(void **state)
+{
+    static const char *const bad[] = {"", "x", "1-", "-1", "3-1", "1024", "0-1024", "1::2", "1,,2", "1 2"};
+    cpu_set_t cpus;
+
+    assert_true(cpu_list_parse("0-2:5,7", &cpus, NULL));
+    assert_int_equal(CPU_COUNT(&cpus), 5);
+    assert_true(CPU_ISSET(0, &cpus) && CPU_ISSET(2, &cpus) && CPU_ISSET(5, &cpus) && CPU_ISSET(7, &cpus));
+    assert_true(cpu_list_parse("1023", &cpus, NULL));
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) err = NULL;
+        assert_false(cpu_list_parse(bad[i], &cpus, &err));
+        assert_non_null(err);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -449,6 +560,12 @@ int main(void)
         CASE(a_request_waits_for_a_slow_source_and_takes_what_it_gives),
         CASE(a_cancelled_request_never_completes),
         CASE(a_source_that_ends_gives_nothing),
+        CASE(a_secret_is_text_base64_or_a_file),
+#ifdef HAVE_GNUTLS
+        CASE(an_encrypted_secret_is_opened_by_its_key),
+        CASE(a_secret_that_does_not_open_says_why_and_not_what),
+#endif
+        CASE(lists_of_cpus_have_ranges),
     };
 
     core_init();
