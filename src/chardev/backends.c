@@ -15,7 +15,7 @@
 #include "core/error.h"
 #include "core/host.h"
 #include "src/chardev/chardev-int.h"
-#include "src/chardev/socket-address.h"
+#include "chardev/socket-address.h"
 
 #define MAX_KEYS 32
 

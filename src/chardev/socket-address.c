@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses of socket character devices (socket-address.h): unix(7), ip(7), getaddrinfo(3).
+ * Socket addresses (chardev/socket-address.h): unix(7), ip(7), getaddrinfo(3).
  *
- * Without a host it is the loopback address, as with -gdb (QEMU listens on all addresses there):
- * whoever reaches a serial console is at the guest's keyboard.
+ * Without a host it is the loopback address, where QEMU listens on all addresses:
+ * whoever reaches a serial console is at the guest's keyboard, and whoever reaches the gdb stub owns the guest.
  */
-#include "src/chardev/socket-address.h"
+#include "chardev/socket-address.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -36,11 +36,12 @@ static bool parse_unix(SocketAddress *address, const char *path, bool abstract, 
     return true;
 }
 
-static bool parse_tcp(SocketAddress *address, const char *host, const char *port, int family, GError **errp)
+bool socket_address_from_host(SocketAddress *address, const char *host, const char *port, int family, GError **errp)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV, .ai_family = family}, *info;
     uint64_t number;
 
+    *address = (SocketAddress){0};
     if (!port || !parse_u64(port, &number) || number == 0 || number > 65535)
         return error_set_code(errp, VMM_ERROR_USAGE, "port=%s: a number from 1 to 65535 is wanted", port ? port : "");
     if (!host || !*host)
@@ -54,6 +55,12 @@ static bool parse_tcp(SocketAddress *address, const char *host, const char *port
     freeaddrinfo(info);
     address->text = g_strdup_printf(strchr(host, ':') ? "tcp:[%s]:%s" : "tcp:%s:%s", host, port);
     return true;
+}
+
+bool socket_address_from_path(SocketAddress *address, const char *path, GError **errp)
+{
+    *address = (SocketAddress){0};
+    return parse_unix(address, path, false, false, errp);
 }
 
 /* ipv4=on alone means IPv4 alone, and the reverse. */
@@ -89,7 +96,7 @@ bool socket_address_parse(SocketAddress *address, KvNode *kv, GError **errp)
         !chardev_option_bool(kv, "tight", true, &tight, errp) || !parse_family(kv, &family, errp))
         return false;
     return path ? parse_unix(address, path, abstract, tight, errp)
-                : parse_tcp(address, keyval_get(kv, "host"), port, family, errp);
+                : socket_address_from_host(address, keyval_get(kv, "host"), port, family, errp);
 }
 
 void socket_address_release(SocketAddress *address)
@@ -134,7 +141,19 @@ static bool cannot_listen(const SocketAddress *address, GError **errp)
                            address->path ? "is the directory there and writable?" : "is it an address of this host?");
 }
 
-int socket_address_listen(const SocketAddress *address, GError **errp)
+static bool bind_and_listen(int fd, const SocketAddress *address, bool owner_only)
+{
+    mode_t before = owner_only ? umask(077) : 0;
+    bool bound = bind(fd, (const struct sockaddr *)&address->addr, address->len) == 0;
+    int err = errno;
+
+    if (owner_only)
+        umask(before);
+    errno = err;
+    return bound && listen(fd, 4) == 0;
+}
+
+int socket_address_listen(const SocketAddress *address, bool owner_only, GError **errp)
 {
     int fd, on = 1;
 
@@ -147,7 +166,7 @@ int socket_address_listen(const SocketAddress *address, GError **errp)
     }
     if (address->addr.ss_family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(fd, (const struct sockaddr *)&address->addr, address->len) < 0 || listen(fd, 1) < 0) {
+    if (!bind_and_listen(fd, address, owner_only)) {
         cannot_listen(address, errp);
         close(fd);
         return -1;

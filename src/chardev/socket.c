@@ -24,7 +24,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
-#include "src/chardev/socket-address.h"
+#include "chardev/socket-address.h"
 #include "src/chardev/stream.h"
 #include "src/chardev/telnet.h"
 
@@ -264,7 +264,7 @@ static bool start_own(SocketChardev *sock, const SocketOptions *options, GError 
         start_connecting(sock);
         return true;
     }
-    sock->listen_fd = socket_address_listen(&sock->address, errp);
+    sock->listen_fd = socket_address_listen(&sock->address, false, errp);
     if (sock->listen_fd < 0)
         return false;
     sock->unlink_path = g_strdup(sock->address.path);
