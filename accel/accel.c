@@ -62,8 +62,10 @@ static bool accel_spec_parse(AccelSpec *spec, const char *arg, GError **errp)
     const char *name;
 
     spec->options = keyval_parse(arg, "accel", errp);
-    if (!spec->options)
+    if (!spec->options) {
+        g_prefix_error(errp, "-accel %s: ", arg);
         return false;
+    }
     name = keyval_get(spec->options, "accel");
     if (!name)
         return error_set_code(errp, VMM_ERROR_USAGE, "-accel %s: which accelerator? Write -accel NAME,...", arg);
@@ -100,6 +102,16 @@ static Accel *accel_new(const AccelSpec *spec, GError **errp)
     return accel;
 }
 
+/* Whether its properties are such; on an instance that is thrown away. */
+static bool accel_spec_check(const AccelSpec *spec, GError **errp)
+{
+    Accel *accel = accel_new(spec, errp);
+    bool ok = accel != NULL;
+
+    accel_free(accel);
+    return ok;
+}
+
 static bool accel_probe(const AccelOps *ops, GError **errp)
 {
     return !ops->probe || ops->probe(errp);
@@ -114,7 +126,7 @@ static Accel *create_from_specs(const char *const *args, unsigned count, GError 
     bool ok = true;
 
     for (unsigned i = 0; i < count && ok; i++)
-        ok = accel_spec_parse(&specs[i], args[i], errp);
+        ok = accel_spec_parse(&specs[i], args[i], errp) && accel_spec_check(&specs[i], errp);
     for (unsigned i = 0; i < count && ok; i++) {
         g_autoptr(GError) reason = NULL;
         if (accel_probe(specs[i].ops, &reason)) {

@@ -38,8 +38,10 @@
 
 static bool open_logs(const Options *options, GError **errp)
 {
-    if (options->log_items && !log_set_mask(options->log_items, errp))
+    if (options->log_items && !log_set_mask(options->log_items, errp)) {
+        g_prefix_error(errp, "-d: ");
         return false;
+    }
     return !options->log_file || log_set_file(options->log_file, errp);
 }
 

@@ -57,6 +57,24 @@ bool opt_overcommit(Options *options, const OptionSpec *spec, const char *arg, G
            keyval_check_unused(kv, "-overcommit", keys, errp);
 }
 
+/* NULL: as before. Checked here, while the command line is the user's to correct. */
+static bool set_run_with(RunWith *run_with, const char *root, const char *user, GError **errp)
+{
+    const RunWith given = {(char *)root, (char *)user};
+
+    if (!run_with_check(&given, errp))
+        return false;
+    if (root) {
+        g_free(run_with->chroot);
+        run_with->chroot = g_strdup(root);
+    }
+    if (user) {
+        g_free(run_with->user);
+        run_with->user = g_strdup(user);
+    }
+    return true;
+}
+
 bool opt_run_with(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     static const char *const keys[] = {"chroot", "user", NULL};
@@ -69,15 +87,17 @@ bool opt_run_with(Options *options, const OptionSpec *spec, const char *arg, GEr
         return false;
     if (!root && !user)
         return error_set_code(errp, VMM_ERROR_USAGE, "it takes chroot=DIR and user=NAME");
-    if (root) {
-        g_free(options->run_with.chroot);
-        options->run_with.chroot = g_strdup(root);
-    }
-    if (user) {
-        g_free(options->run_with.user);
-        options->run_with.user = g_strdup(user);
-    }
-    return true;
+    return set_run_with(&options->run_with, root, user, errp);
+}
+
+bool opt_runas(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    return set_run_with(&options->run_with, NULL, arg, errp);
+}
+
+bool opt_chroot(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    return set_run_with(&options->run_with, arg, NULL, errp);
 }
 
 /* The members of -sandbox; "children" is elevateprivileges' alone. */
@@ -122,6 +142,8 @@ bool opt_sandbox(Options *options, const OptionSpec *spec, const char *arg, GErr
     property_set_defaults(sandbox_props, &set.args);
     if (!kv || !keyval_foreach(kv, set_sandbox, &set))
         return false;
+    if (!keyval_get(kv, "enable"))
+        return error_set_code(errp, VMM_ERROR_USAGE, "it takes on or off first");
     detailed = keyval_get(kv, "obsolete") || keyval_get(kv, "elevateprivileges") || keyval_get(kv, "spawn") ||
                keyval_get(kv, "resourcecontrol");
     if (detailed && !set.args.enable)

@@ -83,7 +83,7 @@ OptionHandler opt_memory;
 bool ram_resolve(Options *options, GError **errp);
 
 /* opt-process.c */
-OptionHandler opt_name, opt_msg, opt_add_fd, opt_overcommit, opt_run_with, opt_sandbox;
+OptionHandler opt_name, opt_msg, opt_add_fd, opt_overcommit, opt_run_with, opt_runas, opt_chroot, opt_sandbox;
 
 /* opt-vcpu.c */
 OptionHandler opt_vcpu;

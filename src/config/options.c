@@ -81,6 +81,8 @@ void options_release(Options *options)
     g_array_free(options->add_fds, TRUE);
     g_ptr_array_free(options->origins, TRUE);
     g_free(options->writeconfig);
+    g_free(options->run_with.chroot);
+    g_free(options->run_with.user);
     memset(options, 0, sizeof(*options));
 }
 
@@ -91,7 +93,7 @@ bool arg_asks_for_help(const char *arg)
 
 bool keyval_asks_for_help(KvNode *kv)
 {
-    return keyval_get(kv, "help") != NULL;
+    return g_strcmp0(keyval_get(kv, "help"), "on") == 0;
 }
 
 char *did_you_mean(const char *word, const char *const *candidates)
@@ -352,14 +354,6 @@ static void default_serial(Options *options)
         g_ptr_array_add(options->serials, g_strdup("null"));
 }
 
-static bool check_run_with(const Options *options, GError **errp)
-{
-    if (run_with_check(&options->run_with, errp))
-        return true;
-    g_prefix_error(errp, "-run-with: ");
-    return false;
-}
-
 bool options_resolve(Options *options, GError **errp)
 {
     default_serial(options);
@@ -367,5 +361,5 @@ bool options_resolve(Options *options, GError **errp)
     return machine_type_resolve(options, errp) && accel_resolve(options, errp) &&
            smp_resolve(options->smp, &options->topology, errp) && ram_resolve(options, errp) &&
            check_boot(&options->boot, errp) && check_gdb(options, errp) && check_daemonize(options, errp) &&
-           vcpu_affinity_check(options, errp) && check_run_with(options, errp);
+           vcpu_affinity_check(options, errp);
 }

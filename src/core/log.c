@@ -44,7 +44,7 @@ static int log_fd = STDERR_FILENO;
 bool log_set_mask(const char *names, GError **errp)
 {
     LogMask mask = 0;
-    g_auto(GStrv) list = g_strsplit(names, ",", -1);
+    g_auto(GStrv) list = g_strsplit(*names ? names : ",", ",", -1);
 
     for (char **name = list; *name; name++) {
         unsigned i;
@@ -116,20 +116,37 @@ void log_set_prefix(bool timestamp, const char *guest_name)
     message_prefix.guest_name = g_strdup(guest_name);
 }
 
+/* A message quotes arguments and names of files: what is in them stays on its line, and does not
+ * speak to the terminal. */
+static void append_printable(GString *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '\n')
+            g_string_append(out, "\\n");
+        else if ((unsigned char)*p < ' ' || *p == 0x7f)
+            g_string_append_printf(out, "\\x%02x", (unsigned char)*p);
+        else
+            g_string_append_c(out, *p);
+    }
+}
+
 /* For the user: "[TIME ][GUEST ]vmm: ..." on stderr. */
 static void write_message(const char *kind, const char *fmt, va_list ap)
 {
-    g_autoptr(GString) prefix = g_string_new(NULL);
+    g_autoptr(GString) line = g_string_new(NULL);
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
 
     if (message_prefix.timestamp) {
         g_autoptr(GDateTime) now = g_date_time_new_now_utc();
         g_autofree char *seconds = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
-        g_string_append_printf(prefix, "%s.%06dZ ", seconds, g_date_time_get_microsecond(now));
+        g_string_append_printf(line, "%s.%06dZ ", seconds, g_date_time_get_microsecond(now));
     }
     if (message_prefix.guest_name)
-        g_string_append_printf(prefix, "%s ", message_prefix.guest_name);
-    g_string_append_printf(prefix, "vmm: %s", kind);
-    write_line(STDERR_FILENO, prefix->str, "\n", fmt, ap);
+        g_string_append_printf(line, "%s ", message_prefix.guest_name);
+    g_string_append_printf(line, "vmm: %s", kind);
+    append_printable(line, text);
+    g_string_append_c(line, '\n');
+    (void)host_write_full(STDERR_FILENO, line->str, line->len);
 }
 
 void log_error(const char *fmt, ...)
