@@ -191,6 +191,11 @@ bool opt_enable_kvm(Options *options, const OptionSpec *spec, const char *arg, G
     return true;
 }
 
+bool opt_no_acpi(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    return keyval_merge(options->machine, "acpi=off", NULL, errp);
+}
+
 bool opt_cpu(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     if (arg_asks_for_help(arg)) {

@@ -52,6 +52,8 @@ const OptionSpec option_table[] = {
      "  dump-guest-core=on|off    RAM in core files (default on)\n"
      "'-machine help' lists boards, '-machine TYPE,help' properties"},
     {"M", "[type=]TYPE[,PROP=VALUE...]", GROUP_CPU, opt_machine, 0, "the same"},
+    {"no-acpi", NULL, GROUP_CPU, opt_no_acpi, 0, "the same as -machine acpi=off"},
+    {"no-hpet", NULL, GROUP_CPU, opt_no_effect, 0, "accepted: there is no HPET"},
     {"accel", "NAME[,PROP=VALUE...]", GROUP_CPU, opt_accel, 0,
      "what runs the guest's code: kvm, dbt (also called tcg) or qtest; repeats\n"
      "give the order of preference. Default: kvm where it works, else dbt"},

@@ -101,6 +101,16 @@ def serial_none_leaves_no_port():
 
 
 @suite.test
+def nodefaults_leaves_no_port():
+    """As above; without it the port answers."""
+    code = b"\x66\xba\xfd\x03\xec\xe6\xe9" + TRIPLE_FAULT
+    for args, absent in ((["-nodefaults"], True), ([], False), (["-no-user-config"], False)):
+        result = subprocess.run([VMM] + BASE + args + ["-debugcon", "stdio", "-kernel", image("guest", code)],
+                                capture_output=True, timeout=30)
+        assert (result.stdout == b"\xff") == absent, (args, result.stdout)
+
+
+@suite.test
 def triple_fault_is_logged_with_registers():
     path = os.path.join(folder.name, "log")
     status, _, errors = run(TRIPLE_FAULT, "-d", "cpu_reset", "-D", path)

@@ -94,6 +94,15 @@ static void versions_of_the_board_are_the_board(void **state)
     refuse("-M pc-q35-7.2", "did you mean 'pc'");
 }
 
+static void older_names_set_the_board(void **state)
+{
+    Options options;
+
+    accept(&options, "-no-acpi -no-hpet");
+    assert_string_equal(keyval_get(options.machine, "acpi"), "off");
+    options_release(&options);
+}
+
 static void a_uuid_is_sixteen_bytes_in_groups(void **state)
 {
     static const uint8_t expected[16] = {0x55, 0x0e, 0x84, 0x00, 0xe2, 0x9b, 0x41, 0xd4,
@@ -429,6 +438,7 @@ int main(void)
         cmocka_unit_test(defaults_are_qemus),
         cmocka_unit_test(one_dash_or_two),
         cmocka_unit_test(versions_of_the_board_are_the_board),
+        cmocka_unit_test(older_names_set_the_board),
         cmocka_unit_test(a_uuid_is_sixteen_bytes_in_groups),
         cmocka_unit_test(actions_add_up),
         cmocka_unit_test(globals_are_checked_when_given),
