@@ -42,6 +42,62 @@ static const uint8_t mapped[][2] = {
 
 static const uint8_t callee_saved[] = {GPR_RBX, GPR_RBP, GPR_R12, GPR_R13, GPR_R14, GPR_R15};
 
+#define VECTOR(number) ((int32_t)(offsetof(CpuState, fpu.zmm) + 64 * (number)))
+
+/* (v)movups between vector register n and [r10 + disp]; opcode 10 loads, 11 stores. */
+static void emit_vector(JitEmit *e, uint8_t opcode, uint8_t n, int32_t disp)
+{
+    if (__builtin_cpu_supports("avx")) {
+        emit8(e, 0xc4);
+        emit8(e, (n & 8 ? 0 : 0x80) | 0x41); /* R, X, base R10, map 0F */
+        emit8(e, 0x7c);                      /* 256 bits */
+    } else {
+        emit_rex(e, false, n, 0, GPR_R10);
+        emit8(e, 0x0f);
+    }
+    emit8(e, opcode);
+    emit_base_disp(e, n, GPR_R10, disp);
+}
+
+/* ldmxcsr (/2), stmxcsr (/3) [r10 + offset of the guest's]. */
+static void emit_mxcsr(JitEmit *e, uint8_t digit)
+{
+    emit_rex(e, false, 0, 0, GPR_R10);
+    emit_bytes(e, (const uint8_t[]){0x0f, 0xae}, 2);
+    emit_base_disp(e, digit, GPR_R10, (int32_t)offsetof(CpuState, fpu.mxcsr));
+}
+
+static void glue_vectors(DbtJit *jit, JitEmit *e)
+{
+    const HostAddress host_mxcsr = {HOST_NO_REG, HOST_NO_REG, 0, AREA(jit, host_mxcsr)};
+
+    jit->glue.load_vectors = e->at;
+    emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
+    emit_mxcsr(e, 2);
+    for (uint8_t i = 0; i < 16; i++)
+        emit_vector(e, 0x10, i, VECTOR(i));
+    emit8(e, 0xc3);
+    jit->glue.save_vectors = e->at;
+    emit_mxcsr(e, 3);
+    for (uint8_t i = 0; i < 16; i++)
+        emit_vector(e, 0x11, i, VECTOR(i));
+    emit_bytes(e, (const uint8_t[]){0x65, 0x0f, 0xae}, 3); /* ldmxcsr gs:[host_mxcsr] */
+    emit_address(e, 2, &host_mxcsr);
+    if (__builtin_cpu_supports("avx"))
+        emit_bytes(e, (const uint8_t[]){0xc5, 0xf8, 0x77}, 3); /* vzeroupper */
+    emit8(e, 0xc3);
+}
+
+/* Calls a routine if the vector registers are the guest's; changes flags. */
+static void glue_call_if_vectors(JitEmit *e, int32_t depth, uint32_t routine)
+{
+    emit8(e, 0x83); /* cmp dword [rsp + vectors], 0 */
+    emit_base_disp(e, 7, GPR_RSP, FRAME(vectors) + depth);
+    emit8(e, 0);
+    emit_bytes(e, (const uint8_t[]){0x74, 5}, 2); /* je over the call */
+    emit_call(e, routine);
+}
+
 /* Guest registers to CpuState, flags to area.flags, R10 to area.target. R11 stays. depth: bytes on
  * the stack above the frame. in_frame: the flags are in frame.flags already. */
 static void glue_save(DbtJit *jit, JitEmit *e, int32_t depth, bool in_frame)
@@ -59,6 +115,7 @@ static void glue_save(DbtJit *jit, JitEmit *e, int32_t depth, bool in_frame)
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, FRAME(spill) + 8 * (int32_t)i + depth);
         emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));
     }
+    glue_call_if_vectors(e, depth, jit->glue.save_vectors);
 }
 
 /* The way back. Changes all registers. */
@@ -71,6 +128,7 @@ static void glue_load(DbtJit *jit, JitEmit *e, int32_t depth)
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, (int32_t)(8 * segs[i]));
         emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(seg_base) + 8 * (int32_t)i + depth);
     }
+    glue_call_if_vectors(e, depth, jit->glue.load_vectors);
     emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
     for (unsigned i = 0; i < 3; i++) {
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));
@@ -108,6 +166,8 @@ static void glue_enter(DbtJit *jit, JitEmit *e)
     }
     emit_lea(e, true, GPR_RSP, &frame);
     emit_rm(e, true, HOST_STORE, GPR_RDI, GPR_RSP, FRAME(entry));
+    emit_rm(e, true, 0xc7, 0, GPR_RSP, FRAME(vectors)); /* mov qword, 0 */
+    emit32(e, 0);
     glue_load(jit, e, 0);
     emit8(e, 0xff); /* jmp [rsp + entry] */
     emit_base_disp(e, 4, GPR_RSP, FRAME(entry));
@@ -147,6 +207,8 @@ static void emit_glue(DbtJit *jit)
 {
     JitEmit *e = &jit->hot;
 
+    jit->area->host_mxcsr = 0x1f80;
+    glue_vectors(jit, e);
     glue_enter(jit, e);
     for (unsigned in_frame = 0; in_frame < 2; in_frame++) {
         glue_interpret(jit, e, in_frame);

@@ -35,6 +35,7 @@ enum {
 
 /* Condition codes of Jcc. */
 enum {
+    HOST_E = 4,
     HOST_NE = 5,
     HOST_A = 7,
 };

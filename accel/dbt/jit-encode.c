@@ -41,7 +41,24 @@ static bool extension_is_plain(const ZydisDecodedInstruction *dec)
     case ZYDIS_ISA_EXT_LZCNT:
     case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_ADOX_ADCX:
-    case ZYDIS_ISA_EXT_SSE4: /* POPCNT, CRC32 */
+    case ZYDIS_ISA_EXT_SSE:
+    case ZYDIS_ISA_EXT_SSE2:
+    case ZYDIS_ISA_EXT_SSE3:
+    case ZYDIS_ISA_EXT_SSSE3:
+    case ZYDIS_ISA_EXT_SSE4: /* POPCNT and CRC32 as well */
+    case ZYDIS_ISA_EXT_SSE4A:
+    case ZYDIS_ISA_EXT_AES:
+    case ZYDIS_ISA_EXT_PCLMULQDQ:
+    case ZYDIS_ISA_EXT_SHA:
+    case ZYDIS_ISA_EXT_GFNI:
+    case ZYDIS_ISA_EXT_AVX:
+    case ZYDIS_ISA_EXT_AVX2:
+    case ZYDIS_ISA_EXT_AVXAES:
+    case ZYDIS_ISA_EXT_AVX_VNNI:
+    case ZYDIS_ISA_EXT_VAES:
+    case ZYDIS_ISA_EXT_VPCLMULQDQ:
+    case ZYDIS_ISA_EXT_F16C:
+    case ZYDIS_ISA_EXT_FMA:
         return true;
     default:
         return false;
@@ -71,11 +88,19 @@ static uint8_t gpr_number(ZydisRegister reg)
     return (uint8_t)ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg));
 }
 
+static bool is_vector(ZydisRegister reg)
+{
+    ZydisRegisterClass class = ZydisRegisterGetClass(reg);
+
+    return class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM;
+}
+
 static bool operand_is_plain(const ZydisDecodedOperand *op)
 {
     switch (op->type) {
     case ZYDIS_OPERAND_TYPE_REGISTER:
-        return is_gpr(op->reg.value) || ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS;
+        return is_gpr(op->reg.value) || ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS ||
+               is_vector(op->reg.value) || op->reg.value == ZYDIS_REGISTER_MXCSR;
     case ZYDIS_OPERAND_TYPE_MEMORY:
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
                op->size >= 8 && op->size <= 64 * 8;
@@ -93,6 +118,31 @@ static bool is_bit_string(const JitInsn *in)
            in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER && in->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 }
 
+bool jit_uses_vectors(const JitInsn *in)
+{
+    switch (in->dec.meta.isa_ext) {
+    case ZYDIS_ISA_EXT_BASE:
+    case ZYDIS_ISA_EXT_LONGMODE:
+    case ZYDIS_ISA_EXT_BMI1:
+    case ZYDIS_ISA_EXT_BMI2:
+    case ZYDIS_ISA_EXT_LZCNT:
+    case ZYDIS_ISA_EXT_MOVBE:
+    case ZYDIS_ISA_EXT_ADOX_ADCX:
+        return false;
+    default:
+        /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR. */
+        return in->dec.mnemonic != ZYDIS_MNEMONIC_POPCNT && in->dec.mnemonic != ZYDIS_MNEMONIC_CRC32;
+    }
+}
+
+/* The unit an instruction of vectors needs is there; else the interpreter finds the right exception. */
+static bool unit_is_available(const JitTranslator *t, const JitInsn *in)
+{
+    bool vex = in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+
+    return !jit_uses_vectors(in) || t->jit->mode_key & (vex ? JIT_MODE_AVX : JIT_MODE_SSE);
+}
+
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
@@ -100,9 +150,12 @@ bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
 
     if (!extension_is_plain(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
         (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && dec->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
-        is_bit_string(in))
+        is_bit_string(in) || !unit_is_available(t, in))
         return false;
     if (f && (f->tested | f->modified | f->set_0 | f->set_1) & ~(ZydisAccessedFlagsMask)RFLAGS_ARITH)
+        return false;
+    /* There these clear registers 0 to 7 only. */
+    if (t->is32 && (dec->mnemonic == ZYDIS_MNEMONIC_VZEROALL || dec->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER))
         return false;
     /* Encodings that mean something else in 64-bit mode: INC and DEC have rows of their own. */
     if (t->is32 && dec->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT &&
@@ -120,6 +173,7 @@ typedef struct Fields {
     uint8_t reg, rm, vvvv, opcode_reg;
     bool opcode_has_reg, memory;
     bool need_rex, no_rex; /* SPL..DIL; AH..BH */
+    bool has_gpr;
     uint8_t pool[2];       /* scratch registers not given away */
     unsigned pool_count;
     struct {
@@ -158,9 +212,11 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
 {
     uint8_t host;
 
-    if (!is_gpr(op->reg.value))
+    if (!is_gpr(op->reg.value) && !is_vector(op->reg.value))
         return true;
-    if (is_high_byte(op->reg.value)) {
+    if (is_vector(op->reg.value)) {
+        host = (uint8_t)ZydisRegisterGetId(op->reg.value);
+    } else if (is_high_byte(op->reg.value)) {
         f->no_rex = true;
         host = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH + 4);
     } else {
@@ -172,6 +228,7 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
     }
     if (host == HOST_NO_REG)
         return false;
+    f->has_gpr |= is_gpr(op->reg.value);
     switch (op->encoding) {
     case ZYDIS_OPERAND_ENCODING_MODRM_REG:
         f->reg = host;
@@ -252,16 +309,37 @@ static void emit_legacy(JitEmit *e, const Fields *f, const JitInsn *in)
     emit_modrm_and_imm(e, f, in);
 }
 
+/* Instructions whose general register or integer in memory VEX.W makes 64 bits wide, in 64-bit mode only. */
+static bool w_is_for_integers(const ZydisDecodedInstruction *dec, const Fields *f)
+{
+    switch (dec->opcode_map << 8 | dec->opcode) {
+    case ZYDIS_OPCODE_MAP_0F << 8 | 0x2a: /* VCVTSI2SS, VCVTSI2SD */
+    case ZYDIS_OPCODE_MAP_0F << 8 | 0x6e: /* VMOVD */
+    case ZYDIS_OPCODE_MAP_0F << 8 | 0x7e:
+    case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x16: /* VPEXTRD */
+    case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x22: /* VPINSRD */
+        return true;
+    default:
+        return f->has_gpr;
+    }
+}
+
 /* Always the three-byte form. */
 static void emit_vex(JitEmit *e, const Fields *f, const JitInsn *in)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
+    bool legacy = dec->machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
+    bool w = dec->raw.vex.W && !(legacy && w_is_for_integers(dec, f));
 
     emit8(e, 0xc4);
     emit8(e, (f->reg & 8 ? 0 : 0x80) | 0x40 | (f->rm & 8 ? 0 : 0x20) | dec->raw.vex.m_mmmm);
-    emit8(e, dec->raw.vex.W << 7 | (~f->vvvv & 15) << 3 | dec->raw.vex.L << 2 | dec->raw.vex.pp);
+    emit8(e, w << 7 | (~f->vvvv & 15) << 3 | dec->raw.vex.L << 2 | dec->raw.vex.pp);
     emit8(e, dec->opcode);
     emit_modrm_and_imm(e, f, in);
+    for (unsigned i = 0; i < dec->operand_count; i++) {
+        if (in->operands[i].encoding == ZYDIS_OPERAND_ENCODING_IS4 && legacy)
+            e->base[e->at - 1] &= 0x7f; /* the register's high bit is ignored there */
+    }
 }
 
 static const ZydisDecodedOperand *memory_operand(const JitInsn *in)

@@ -125,6 +125,29 @@ void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool
     emit_check(t, size, write, NULL);
 }
 
+void jit_emit_want_vectors(JitTranslator *t)
+{
+    bool live = t->insns[t->index].live;
+    uint32_t jump;
+
+    if (live) {
+        emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+        emit_flags_to_ax(t->hot);
+    }
+    emit8(t->hot, 0x83); /* cmp dword [rsp + vectors], 0 */
+    emit_base_disp(t->hot, 7, GPR_RSP, JIT_FRAME(vectors));
+    emit8(t->hot, 0);
+    jump = emit_jcc(t->hot, HOST_E, t->cold->at);
+    emit_call(t->cold, t->jit->glue.load_vectors);
+    emit_rm(t->cold, true, 0xc7, 0, GPR_RSP, JIT_FRAME(vectors)); /* mov qword, 1 */
+    emit32(t->cold, 1);
+    emit_jmp(t->cold, jump + 4);
+    if (live) {
+        emit_flags_from_ax(t->hot);
+        emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+    }
+}
+
 void jit_emit_misses(JitTranslator *t)
 {
     uint32_t stub = t->cold->at;

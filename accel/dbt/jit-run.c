@@ -96,37 +96,11 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
     return u;
 }
 
-/* What the unit's end says about the state and the next unit. */
-static void after_unit(DbtJit *jit, uint32_t id, bool *jump)
-{
-    DbtVcpu *v = jit->v;
-    JitUnit *u = &jit->units[id >> 8];
-    uint32_t what = id & 0xff;
-
-    if (id == JIT_EXIT_LEFT) {
-        dbt_after_block(v, jit->step);
-        return;
-    }
-    take_flags(jit);
-    if (what <= JIT_EXIT_MAX) {
-        jit->pending_exit = u->first_exit + what + 1;
-        v->state->rip = jit->exits[u->first_exit + what].rip;
-    } else if (what == JIT_EXIT_INDIRECT) {
-        v->state->rip = jit->area->target;
-        *jump = true;
-    } else if (what == JIT_EXIT_AGAIN) {
-        v->state->rip = u->rip;
-    } else {
-        interpret(jit, u, what - JIT_EXIT_INSN);
-        dbt_after_block(v, jit->step);
-    }
-}
-
 /*
  * The last instruction of the unit was an indirect branch to an address that is not canonical: its
  * #GP belongs to the branch itself. Takes its effect on RSP back and has the interpreter do it.
  */
-static void refuse_target(DbtJit *jit, const JitUnit *unit)
+static DbtStep refuse_target(DbtJit *jit, const JitUnit *unit)
 {
     unsigned n = unit->block->count - 1;
     const DbtInsn *insn = &unit->block->insns[n];
@@ -137,18 +111,66 @@ static void refuse_target(DbtJit *jit, const JitUnit *unit)
     else if (insn->mnemonic == ZYDIS_MNEMONIC_CALL)
         *rsp += 8;
     interpret(jit, unit, n);
-    dbt_after_block(jit->v, jit->step);
+    return jit->step;
+}
+
+/* What the exit says about the state. rip is that of the next instruction, but for DBT_NEXT. */
+static DbtStep after_unit(DbtJit *jit, uint32_t id)
+{
+    DbtVcpu *v = jit->v;
+    JitUnit *u = &jit->units[id >> 8];
+    uint32_t what = id & 0xff;
+
+    jit->jumped = false;
+    if (id == JIT_EXIT_LEFT)
+        return jit->step;
+    take_flags(jit);
+    if (what <= JIT_EXIT_MAX) {
+        jit->pending_exit = u->first_exit + what + 1;
+        v->state->rip = jit->exits[u->first_exit + what].rip;
+    } else if (what == JIT_EXIT_INDIRECT) {
+        if (v->code_bits == 64 && !is_canonical(jit->area->target))
+            return refuse_target(jit, u);
+        v->state->rip = jit->area->target;
+        jit->jumped = true;
+    } else if (what == JIT_EXIT_AGAIN) {
+        v->state->rip = u->rip;
+    } else {
+        interpret(jit, u, what - JIT_EXIT_INSN);
+        return jit->step;
+    }
+    return DBT_LEAVE;
+}
+
+static DbtStep run_unit(DbtJit *jit, JitUnit *u)
+{
+    set_flags(jit);
+    jit->v->limit = u->block->insns; /* not NULL */
+    jit->stats.entries++;
+    return after_unit(jit, jit_code_enter(jit, u->body));
+}
+
+/* The unit at cs:rip was found through the TLB: what came back from the last one may lead to it. */
+static void note_arrival(DbtJit *jit, JitUnit *u)
+{
+    jit_unit_reachable(jit, u);
+    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip)
+        jit_unit_link(jit, &jit->exits[jit->pending_exit - 1], u);
+    if (jit->jumped)
+        jit_unit_remember_jump(jit, u);
+    jit->pending_exit = 0;
+    jit->jumped = false;
 }
 
 void dbt_jit_run(DbtVcpu *v)
 {
     DbtJit *jit = v->jit;
-    bool jump = false;
     DbtBlock *block;
     JitUnit *u;
-    uint32_t id;
 
     __atomic_exchange_n(&jit->area->exit_request, 0, __ATOMIC_SEQ_CST);
+    jit->pending_exit = 0;
+    jit->jumped = false;
     while (!vcpu_requests(v->cpu) && !v->attention) {
         jit_units_sync(jit);
         block = dbt_block_find(v);
@@ -158,29 +180,35 @@ void dbt_jit_run(DbtVcpu *v)
         }
         u = jit_mode_now(jit) == JIT_NO_MODE ? NULL : unit_of(jit, block);
         if (!u) {
-            jit->pending_exit = 0;
             dbt_run_block(v, block);
             return;
         }
-        jit_unit_reachable(jit, u);
-        if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip)
-            jit_unit_link(jit, &jit->exits[jit->pending_exit - 1], u);
-        jit->pending_exit = 0;
-        if (jump)
-            jit_unit_remember_jump(jit, u);
-        jump = false;
+        note_arrival(jit, u);
         if (G_UNLIKELY(log_enabled(LOG_EXEC)))
             dbt_log_block(v, block);
-        set_flags(jit);
-        v->limit = block->insns; /* not NULL */
-        jit->stats.entries++;
-        id = jit_code_enter(jit, u->body);
-        after_unit(jit, id, &jump);
-        if (jump && v->code_bits == 64 && !is_canonical(v->state->rip))
-            refuse_target(jit, &jit->units[id >> 8]);
+        dbt_after_block(v, run_unit(jit, u));
         if (__atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
             return;
     }
+}
+
+DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated)
+{
+    DbtJit *jit = v->jit;
+    DbtBlock *block;
+    JitUnit *u = NULL;
+
+    jit_units_sync(jit);
+    block = dbt_block_find(v);
+    *translated = false;
+    if (!block)
+        return DBT_FAULT;
+    if (jit_mode_now(jit) != JIT_NO_MODE)
+        u = unit_of(jit, block);
+    if (!u)
+        return DBT_NEXT;
+    *translated = true;
+    return run_unit(jit, u);
 }
 
 /* --- Life cycle. --- */

@@ -116,11 +116,13 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
         in->dec.length != insn->len || in->dec.mnemonic != insn->mnemonic) {
         memset(&in->dec, 0, sizeof(in->dec));
         in->emit = NULL;
+        in->vectors = false;
         in->flags = (JitFlags){.reads = RFLAGS_ARITH, .touches = RFLAGS_ARITH};
         return false;
     }
     in->flags = jit_insn_flags(&in->dec, in->bytes);
     in->emit = pick_emitter(t, in);
+    in->vectors = in->emit && jit_uses_vectors(in);
     return true;
 }
 
@@ -167,13 +169,23 @@ static void emit_interpreted(JitTranslator *t)
     emit_call(t->hot, t->jit->glue.interpret[t->flags_in_frame]);
 }
 
+static bool emit_it(JitTranslator *t, const JitInsn *in)
+{
+    if (in->vectors && !t->vectors)
+        jit_emit_want_vectors(t);
+    if (!in->emit(t, in))
+        return false;
+    t->vectors |= in->vectors;
+    return true;
+}
+
 static void emit_insn(JitTranslator *t, const JitInsn *in)
 {
     uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count;
 
     t->miss_count = 0;
     t->miss_flags = false;
-    if (in->emit && in->emit(t, in)) {
+    if (in->emit && emit_it(t, in)) {
         jit_emit_misses(t);
         return;
     }
@@ -209,7 +221,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     t->is32 = jit->mode_key & JIT_MODE_32;
     jit_flags_analyse(t, decode_block(t, block, rip));
     u->begin = t->hot->at;
-    t->flags_in_frame = false;
+    t->flags_in_frame = t->vectors = false;
     jit_emit_entries(t);
     for (t->index = 0; t->index < t->count; t->index++) {
         t->flags_in_frame = (int)t->index > t->save_point;
@@ -256,6 +268,12 @@ void jit_translator_release(DbtJit *jit)
 
 static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_NOP, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCH, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCHNTA, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCHT0, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCHT1, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCHT2, emit_nothing, NULL},
+    {ZYDIS_MNEMONIC_PREFETCHW, emit_nothing, NULL},
     {ZYDIS_MNEMONIC_LEA, emit_lea_insn, fits_lea},
     {ZYDIS_MNEMONIC_MOV, emit_moffs, fits_moffs},
     {ZYDIS_MNEMONIC_INC, emit_inc_dec32, fits_inc_dec32},

@@ -41,6 +41,7 @@ struct JitInsn {
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     JitEmitter emit; /* NULL: the interpreter's */
     JitFlags flags;
+    bool vectors;    /* works on vector registers or MXCSR */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
 };
 
@@ -57,6 +58,7 @@ struct JitTranslator {
     int save_point;
     bool flags_in_frame; /* the instruction now emitted is behind that */
     uint32_t live_in;
+    bool vectors;        /* an instruction before this one has loaded the vector registers */
 
     /* Of the instruction now emitted. */
     unsigned index;
@@ -113,6 +115,8 @@ void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *cons
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
+/* Loads the vector registers unless they are. */
+void jit_emit_want_vectors(JitTranslator *t);
 /* The miss stubs of the instruction that ends here. */
 void jit_emit_misses(JitTranslator *t);
 
@@ -120,6 +124,8 @@ void jit_emit_misses(JitTranslator *t);
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in);
 /* Whether it can, by its operands and its kind. */
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in);
+/* Whether that needs the vector registers or MXCSR to be loaded. */
+bool jit_uses_vectors(const JitInsn *in);
 
 /* --- jit-branch.c --- */
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in);

@@ -15,7 +15,8 @@
  * Registers. Guest registers live in the host registers of the same number, but for RSP (host R9),
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
  * frame (JitFrame) on the thread's own stack, GS at the vCPU's TLB tables and JitArea behind them.
- * Arithmetic flags are the host's; DF, TF and AC of the host stay clear.
+ * Arithmetic flags are the host's; DF, TF and AC of the host stay clear. Vector registers and MXCSR are
+ * loaded by the first unit that uses them and stay until translated code is left (frame.vectors).
  *
  * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
  * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them
@@ -62,6 +63,7 @@ typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
+    uint32_t host_mxcsr;   /* while C code runs */
     JitModeArea mode[JIT_MODES];
 } JitArea;
 
@@ -73,6 +75,8 @@ typedef struct JitFrame {
     uint64_t temp;      /* a value between two memory accesses of an instruction */
     uint64_t seg_base[2]; /* FS, GS */
     uint64_t entry;     /* where to begin */
+    uint64_t vectors;   /* not 0: the vector registers and MXCSR are in the host's, else in CpuState */
+    uint64_t align;
 } JitFrame;
 
 G_STATIC_ASSERT(sizeof(JitFrame) % 16 == 8); /* with six registers and a return address: aligned */
@@ -128,6 +132,8 @@ typedef struct JitGlue {
     uint32_t enter;
     uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
+    uint32_t load_vectors; /* called; changes R10 and neither flags nor RAX */
+    uint32_t save_vectors; /* called by glue with R10 = CpuState */
 } JitGlue;
 
 /* For people and tests. */
@@ -179,6 +185,7 @@ typedef struct DbtJit {
     uint64_t epoch;        /* fetch_epoch the itlbs are of */
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
+    bool jumped;           /* an indirect branch that the jump cache did not know was just taken */
     DbtStep step;          /* with JIT_EXIT_LEFT */
     struct JitTranslator *translator;
     JitStats stats;
@@ -228,6 +235,9 @@ void jit_units_release(DbtJit *jit);
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */
 void dbt_jit_run(DbtVcpu *v);
+/* For tests: the unit at cs:rip and no further, its fault not delivered. Not translated: nothing was
+ * done, unless the result is DBT_FAULT (the fetch). */
+DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated);
 /* Called by glue: one instruction by the interpreter. 0: go on behind it; 1: leave. */
 uint32_t jit_interpret(DbtJit *jit, uint32_t id);
 /* A signal at rip, in translated code of the calling thread's vCPU: true if *rip and *r11 are to be

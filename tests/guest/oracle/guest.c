@@ -11,6 +11,8 @@
 #include "accel/dbt/block.h"
 #include "accel/dbt/dbt.h"
 #include "accel/dbt/decode.h"
+#include "accel/dbt/jit.h"
+#include "core/dma.h"
 #include "core/lock.h"
 #include "core/machine.h"
 #include "core/thread.h"
@@ -111,9 +113,11 @@ void guest_set_code_bits(unsigned code_bits)
 
 static const MachineType machine_type = {.name = "oracle", .instance_size = sizeof(Machine)};
 
-bool guest_init(GError **errp)
+bool guest_init(bool translate, GError **errp)
 {
-    static const char *const specs[] = {"dbt"};
+    static const char *const interpreted[] = {"dbt,interpret=on"};
+    static const char *const translated[] = {"dbt,interpret=off,translate-after=1,one-insn-per-tb=on"};
+    const char *const *specs = translate ? translated : interpreted;
     RamOptions options = {.size = RAM_SIZE, .share = true};
 
     core_init();
@@ -203,12 +207,11 @@ static DbtStep run_insn(const DbtInsn *insn)
     return step;
 }
 
-void guest_run(const Case *c, State *state)
+static DbtStep interpret(const Case *c)
 {
     DbtInsn insn;
     DbtStep step;
 
-    load_state(c, state);
     memcpy(ram->host + CODE_GPA, c->bytes, c->len);
     dbt_decode(v, c->bytes, c->len, CODE_ADDRESS, &insn);
     v->limit = NULL;
@@ -216,6 +219,39 @@ void guest_run(const Case *c, State *state)
     if (step == DBT_NEXT) {
         vcpu->state.rip += insn.len;
     }
+    return step;
+}
+
+/* The same by the translator, if it takes code of this mode. A unit serves all states of a form. */
+static DbtStep translate_and_run(const Case *c)
+{
+    uint64_t rip = vcpu->state.rip;
+    uint8_t code[sizeof(c->bytes) + 1];
+    bool translated;
+    DbtStep step;
+
+    memcpy(code, c->bytes, c->len);
+    code[c->len] = 0x9c; /* PUSHF: all flags are needed */
+    if (memcmp(ram->host + CODE_GPA, code, c->len + 1)) {
+        dma_write(&machine->memory, CODE_GPA, code, c->len + 1);
+    }
+    dbt_jit_enter_thread(v);
+    for (unsigned i = 0; i < 1000; i++) {
+        step = dbt_jit_run_once(v, &translated);
+        if ((!translated && step != DBT_FAULT) || step == DBT_FAULT || vcpu->state.rip != rip) {
+            break;
+        }
+    }
+    __asm__ volatile("mov %0, %%gs" : : "r"(0x2b)); /* host.c reaches its data through GS */
+    return translated || step == DBT_FAULT ? step : interpret(c);
+}
+
+void guest_run(const Case *c, State *state)
+{
+    DbtStep step;
+
+    load_state(c, state);
+    step = v->jit ? translate_and_run(c) : interpret(c);
     for (unsigned i = 0; i < 8 && case_bits(c) != 64; i++) {
         vcpu->state.gpr[i] = (uint32_t)vcpu->state.gpr[i];
     }

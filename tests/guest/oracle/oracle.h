@@ -108,7 +108,7 @@ void host_use_ldt(void);
 void host_run(const Case *c, State *state);
 uint8_t *host_data(void);
 
-bool guest_init(GError **errp);
+bool guest_init(bool translate, GError **errp);
 void guest_set_code_bits(unsigned code_bits);
 void guest_run(const Case *c, State *state);
 uint8_t *guest_data(void);
