@@ -45,6 +45,32 @@ static bool add_vector(Virtqueue *vq, VirtqElement *e, uint64_t addr, void *host
     return true;
 }
 
+/* Guests have few pieces of RAM, and most buffers are where the one before was. */
+static bool find_window(Virtqueue *vq, uint64_t addr)
+{
+    MemorySection section;
+
+    if (!address_space_lookup(vq->as, addr, &section) || !section.mr->ram || section.read_only)
+        return false;
+    vq->window = (VirtqueueArea){
+        .gpa = section.addr,
+        .len = section.size,
+        .writable = true,
+        .host = memory_section_host(&section, section.addr),
+    };
+    return true;
+}
+
+/* As dma_map. */
+static void *map(Virtqueue *vq, uint64_t addr, uint64_t *len, bool device_writes)
+{
+    if (G_UNLIKELY(addr - vq->window.gpa >= vq->window.len) && !find_window(vq, addr))
+        return dma_map(vq->as, addr, len, device_writes ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+    uint64_t offset = addr - vq->window.gpa;
+    *len = MIN(*len, vq->window.len - offset);
+    return vq->window.host + offset;
+}
+
 bool ring_add_buffer(Virtqueue *vq, VirtqElement *e, uint64_t addr, uint32_t len, bool device_writes)
 {
     if (!device_writes && e->in_bytes) {
@@ -58,7 +84,7 @@ bool ring_add_buffer(Virtqueue *vq, VirtqElement *e, uint64_t addr, uint32_t len
     *(device_writes ? &e->in_bytes : &e->out_bytes) += len;
     for (uint64_t left = len; left;) {
         uint64_t n = left;
-        void *host = dma_map(vq->as, addr, &n, device_writes ? DMA_FROM_DEVICE : DMA_TO_DEVICE);
+        void *host = map(vq, addr, &n, device_writes);
         if (!host) {
             virtqueue_set_broken(vq, "a buffer at 0x%" PRIx64 " is not in RAM", addr);
             return false;
@@ -73,7 +99,7 @@ bool ring_add_buffer(Virtqueue *vq, VirtqElement *e, uint64_t addr, uint32_t len
 
 static bool add_table(Virtqueue *vq, VirtqElement *e, const VirtqueueArea *table, bool split)
 {
-    uint32_t count = table->len / sizeof(RingDesc);
+    uint32_t count = (uint32_t)(table->len / sizeof(RingDesc));
     RingDesc desc;
     uint16_t flags;
 
@@ -116,7 +142,7 @@ bool ring_add_indirect(Virtqueue *vq, VirtqElement *e, const RingDesc *desc, boo
         virtqueue_set_broken(vq, "an indirect table of %u bytes at 0x%" PRIx64, desc->len, desc->addr);
         return false;
     }
-    table.host = dma_map(vq->as, desc->addr, &mapped, DMA_TO_DEVICE);
+    table.host = map(vq, desc->addr, &mapped, false);
     if (mapped < desc->len)
         table.host = NULL;
     return add_table(vq, e, &table, split);

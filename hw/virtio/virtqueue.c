@@ -72,6 +72,7 @@ void ring_remap(Virtqueue *vq, uint64_t generation)
     area_remap(vq, &vq->desc);
     area_remap(vq, &vq->driver);
     area_remap(vq, &vq->device);
+    vq->window.len = 0;
     vq->map_generation = generation;
 }
 

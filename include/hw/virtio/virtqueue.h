@@ -88,8 +88,7 @@ typedef struct VirtqueueConfig {
 
 /* A part of the ring. host is NULL where it is not in one piece of RAM; then each access looks. */
 typedef struct VirtqueueArea {
-    uint64_t gpa;
-    uint32_t len;
+    uint64_t gpa, len;
     bool writable;
     uint8_t *host;
 } VirtqueueArea;
@@ -113,7 +112,8 @@ struct Virtqueue {
     bool event_idx, indirect;
     uint16_t size;
     VirtqueueArea desc, driver, device;
-    uint64_t map_generation; /* the host pointers above are of this view of the memory */
+    uint64_t map_generation; /* the host pointers above and below are of this view of the memory */
+    VirtqueueArea window;    /* the piece of RAM the last buffer was in; len 0: none */
 
     /* Position. Split: free-running indices. Packed: 0..size-1 with the wrap counters. */
     uint16_t avail_idx;    /* next entry to pop */
