@@ -206,6 +206,11 @@ VirtqElement *virtqueue_pop(Virtqueue *vq)
     e->in = e->piece_count ? e->vectors + e->out_pieces : NULL;
     e->in_count = e->piece_count - e->out_pieces;
     vq->in_flight += e->entries;
+    if (vq->notify && vq->event_idx) {
+        /* The driver notifies when it passes the event, so that follows; then the next look for a buffer. */
+        vq->ring->set_notify(vq);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
     TRACE5(virtqueue_pop, vq->owner, vq->index, e->id, e->out_bytes, e->in_bytes);
     return e;
 }

@@ -202,6 +202,34 @@ void vd_notify(VirtioRing *ring)
         g_free(qt_command(ring->drv->qt, "writew 0x%x %u", VD_NOTIFY + 4 * ring->index, ring->index));
 }
 
+/* Whether the device wants to hear of the entries added since the last kick (2.7.10, 2.8.14). */
+static bool must_notify(VirtioRing *ring)
+{
+    QTest *qt = ring->drv->qt;
+    uint16_t word[2], event;
+
+    if (!ring->packed && !(ring->drv->features & F_EVENT_IDX)) {
+        qt_read(qt, ring->device, word, 2);
+        return !(word[0] & 1);
+    }
+    if (!ring->packed) {
+        qt_read(qt, ring->device + 4 + 8 * ring->size, &event, 2);
+        return (uint16_t)(ring->avail - event - 1) < ring->added;
+    }
+    qt_read(qt, ring->device, word, 4);
+    if (word[1] != 2)
+        return word[1] == 0;
+    event = (word[0] & 0x7fff) - (!!(word[0] & 0x8000) == ring->avail_wrap ? 0 : ring->size);
+    return (uint16_t)(ring->avail - event - 1) < ring->added;
+}
+
+void vd_kick(VirtioRing *ring)
+{
+    if (must_notify(ring))
+        vd_notify(ring);
+    ring->added = 0;
+}
+
 typedef struct Desc {
     uint64_t addr;
     uint32_t len;
@@ -231,6 +259,7 @@ static uint16_t packed_add(VirtioRing *ring, const VirtioBuffer *buffers, unsign
         }
     }
     qt_write(ring->drv->qt, ring->desc + 16 * first + 14, &first_flags, 2);
+    ring->added += count;
     return id;
 }
 
@@ -248,6 +277,7 @@ static uint16_t split_add(VirtioRing *ring, const VirtioBuffer *buffers, unsigne
     qt_write(ring->drv->qt, ring->driver + 4 + 2 * (ring->avail % ring->size), &head, 2);
     qt_write(ring->drv->qt, ring->driver + 2, &avail, 2);
     ring->avail = avail;
+    ring->added++;
     return head;
 }
 
@@ -300,7 +330,7 @@ uint32_t vd_do(VirtioRing *ring, const VirtioBuffer *buffers, unsigned count)
     uint16_t id = vd_add(ring, buffers, count);
     uint32_t len;
 
-    vd_notify(ring);
+    vd_kick(ring);
     assert_int_equal(vd_wait_used(ring, &len), id);
     return len;
 }

@@ -67,6 +67,7 @@ typedef struct VirtioRing {
     uint16_t next, avail, used; /* next free descriptor, available index or position, used likewise */
     bool avail_wrap, used_wrap;
     uint16_t chain[256];        /* packed: descriptors by id */
+    unsigned added;             /* entries since the last vd_kick */
 } VirtioRing;
 
 uint32_t vd_config_read(VirtioDriver *drv, unsigned offset, unsigned size);
@@ -91,13 +92,15 @@ uint32_t vd_common_get(VirtioDriver *drv, unsigned offset, unsigned size);
 /* Clears the memory of the ring and enables it. */
 void vd_queue(VirtioRing *ring, VirtioDriver *drv, unsigned index, unsigned size);
 void vd_notify(VirtioRing *ring);
+/* The same, if the device asked for it: what a driver does. */
+void vd_kick(VirtioRing *ring);
 /* Makes a buffer available, without a notification; its id. */
 uint16_t vd_add(VirtioRing *ring, const VirtioBuffer *buffers, unsigned count);
 /* Waits for the next used buffer. */
 uint16_t vd_wait_used(VirtioRing *ring, uint32_t *len);
 /* True if there is one now; then it is taken. */
 bool vd_take(VirtioRing *ring, uint16_t *id, uint32_t *len);
-/* add, notify, wait: the length the device wrote. */
+/* add, kick, wait: the length the device wrote. */
 uint32_t vd_do(VirtioRing *ring, const VirtioBuffer *buffers, unsigned count);
 /* Waits until the status has these bits. */
 void vd_wait_status(VirtioDriver *drv, uint8_t bits);

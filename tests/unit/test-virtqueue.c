@@ -230,6 +230,31 @@ static void the_device_asks_for_notifications_only_when_it_wants_them(void **sta
     }
 }
 
+/* A device that never turns notifications off, and pops until there is nothing, hears of each buffer. */
+static void the_event_follows_what_was_popped(void **state)
+{
+    FOR_EACH_LAYOUT(f)
+    {
+        Rig rig;
+
+        rig_init(&rig, *f | EVENT_IDX, 8);
+        for (unsigned round = 0; round < 50; round++) {
+            uint16_t id;
+            uint32_t len;
+
+            rig_add(&rig, one_out, 1);
+            if (round)
+                assert_true(rig_must_notify(&rig));
+            virtqueue_push(&rig.vq, virtqueue_pop(&rig.vq), 0);
+            assert_null(virtqueue_pop(&rig.vq));
+            virtqueue_flush(&rig.vq);
+            while (rig_take(&rig, &id, &len))
+                ;
+        }
+        rig_release(&rig);
+    }
+}
+
 static void an_indirect_table_may_follow_direct_descriptors(void **state)
 {
     Rig rig;
@@ -719,6 +744,7 @@ int main(void)
         cmocka_unit_test(the_driver_may_turn_interrupts_off),
         cmocka_unit_test(the_event_index_says_after_which_buffer_to_interrupt),
         cmocka_unit_test(the_device_asks_for_notifications_only_when_it_wants_them),
+        cmocka_unit_test(the_event_follows_what_was_popped),
         cmocka_unit_test(an_indirect_table_may_follow_direct_descriptors),
         cmocka_unit_test(neighbouring_descriptors_become_one_vector),
         cmocka_unit_test(headers_are_copied_wherever_the_driver_cut_them),

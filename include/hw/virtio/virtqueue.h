@@ -158,8 +158,9 @@ void virtqueue_drop(Virtqueue *vq, VirtqElement *e);
 /* Shows the driver all that was pushed. True: it wants an interrupt for that. */
 bool virtqueue_flush(Virtqueue *vq);
 /*
- * Whether the driver shall notify when it adds buffers. A hint: a driver may notify anyway. After
- * turning it on, look whether the queue is still empty: the driver may just have missed it.
+ * Whether the driver shall notify when it adds buffers; on at first. A hint: a driver may notify anyway. After
+ * turning it on, look whether the queue is still empty: the driver may just have missed it. While it is on,
+ * pop until there is nothing: the driver notifies once for buffers it adds behind the last one popped.
  */
 void virtqueue_set_notify(Virtqueue *vq, bool notify);
 
