@@ -5,15 +5,15 @@
  * in a feature of our own, with the names QEMU uses.
  *
  * A debugger can write what would be no state of a processor. Setters take what software could have
- * loaded in the current mode, and refuse the rest: a mode change (PG, PE, PAE, LME), a selector in
- * protected mode, a non-canonical base. Sources: Intel SDM vol. 3, 2.5 (control registers), 2.2.1
+ * loaded in the current mode, and refuse the rest: a mode change (PG, PE, PAE, LME), a non-canonical
+ * base. Selectors load their descriptors (gdb-segment.c). Sources: Intel SDM vol. 3, 2.5 (control registers), 2.2.1
  * (EFER), 18.2 (debug registers); vol. 1, 8.1.7 (x87 tag word), 10.2.3 (MXCSR).
  */
 #include "gdb-regs.h"
 
 #include "core/bits.h"
+#include "gdb-segment.h"
 
-#define SELECTOR_BASE_SHIFT 4
 #define MXCSR_BITS 0xffffu
 #define RFLAGS_WRITABLE                                                                            \
     (RFLAGS_ARITH | RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID)
@@ -60,18 +60,14 @@ static uint64_t get_selector(const CpuState *s, unsigned n)
     return s->seg[seg_order[n]].selector;
 }
 
-/* In real-address mode a selector is all there is; elsewhere a descriptor would have to be loaded. */
-static bool set_selector(CpuState *s, unsigned n, uint64_t value)
+/* gdb writes all registers when it calls a function: one that stays needs no descriptor. */
+static bool load_selector(AddressSpace *memory, CpuState *s, unsigned n, uint64_t value)
 {
-    SegmentReg *seg = &s->seg[seg_order[n]];
+    SegIndex seg = seg_order[n];
 
-    if (value == seg->selector)
+    if (value == s->seg[seg].selector)
         return true;
-    if ((s->cr0 & CR0_PE && !(s->rflags & RFLAGS_VM)) || value > 0xffff)
-        return false;
-    seg->selector = (uint16_t)value;
-    seg->base = value << SELECTOR_BASE_SHIFT;
-    return true;
+    return value <= 0xffff && gdb_segment_load(memory, s, seg, (uint16_t)value);
 }
 
 static bool set_seg_base(CpuState *s, unsigned n, uint64_t value)
@@ -263,7 +259,7 @@ static bool set_dr7(CpuState *s, unsigned n, uint64_t value)
 #define CHECKED(n, s, t, field, setter)                                                            \
     {.name = n, .count = 1, .size = s, .type = t, .offset = STATE(field), .host_size = s, .set = setter}
 #define SELECTOR(n, i)                                                                             \
-    {.name = n, .first = i, .count = 1, .size = 4, .type = "int32", .get = get_selector, .set = set_selector}
+    {.name = n, .first = i, .count = 1, .size = 4, .type = "int32", .get = get_selector, .load = load_selector}
 #define SELECTORS                                                                                  \
     SELECTOR("cs", 0), SELECTOR("ss", 1), SELECTOR("ds", 2), SELECTOR("es", 3), SELECTOR("fs", 4), SELECTOR("gs", 5)
 /* 16 or 32 bits of the x87 environment in a register of 32. */

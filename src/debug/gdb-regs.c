@@ -110,10 +110,12 @@ static void read_reg(const CpuState *state, const GdbReg *reg, uint8_t *bytes)
         memcpy(bytes, (const uint8_t *)state + row->offset + reg->n * row->stride, row->host_size);
 }
 
-static bool write_reg(CpuState *state, const GdbReg *reg, const uint8_t *bytes)
+static bool write_reg(const Gdb *gdb, CpuState *state, const GdbReg *reg, const uint8_t *bytes)
 {
     const GdbRegRow *row = reg->row;
 
+    if (row->load)
+        return row->load(&gdb->machine->memory, state, row->first + reg->n, load_le(bytes, MIN(row->size, 8)));
     if (row->set)
         return row->set(state, row->first + reg->n, load_le(bytes, MIN(row->size, 8)));
     memcpy((uint8_t *)state + row->offset + reg->n * row->stride, bytes, row->host_size);
@@ -197,7 +199,7 @@ void gdb_write_registers(Gdb *gdb, GdbArgs *args)
 
     for (guint i = 0; ok && i < gdb->layout->regs->len && gdb_args_left(args); i++) {
         const GdbReg *reg = find_reg(gdb, i);
-        ok = gdb_take_bytes(args, bytes, reg->row->size) && write_reg(&state, reg, bytes);
+        ok = gdb_take_bytes(args, bytes, reg->row->size) && write_reg(gdb, &state, reg, bytes);
     }
     if (!ok || gdb_args_left(args)) {
         gdb_reply_error(gdb, GDB_ERROR_SYNTAX);
@@ -221,7 +223,7 @@ void gdb_write_register(Gdb *gdb, GdbArgs *args)
         gdb_reply_error(gdb, GDB_ERROR_SYNTAX);
         return;
     }
-    if (!write_reg(&state, reg, bytes)) {
+    if (!write_reg(gdb, &state, reg, bytes)) {
         gdb_reply_failure(gdb, "the CPU cannot have this value in its present mode");
         return;
     }

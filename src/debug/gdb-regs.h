@@ -10,11 +10,14 @@
 #include <stdint.h>
 
 #include "core/cpu-state.h"
+#include "core/memory.h"
 
 #define GDB_REG_MAX_SIZE 32
 
 /* True if the value is one the CPU can have; false: nothing was changed. */
 typedef bool GdbRegSet(CpuState *state, unsigned n, uint64_t value);
+/* Likewise, with what it brings along from the guest's memory. */
+typedef bool GdbRegLoad(AddressSpace *memory, CpuState *state, unsigned n, uint64_t value);
 typedef uint64_t GdbRegGet(const CpuState *state, unsigned n);
 
 typedef struct GdbRegRow {
@@ -27,7 +30,8 @@ typedef struct GdbRegRow {
     uint16_t stride;    /* from one to the next, */
     uint8_t host_size;  /* and there: the rest is zero */
     GdbRegGet *get;     /* instead of offset; size is at most 8 */
-    GdbRegSet *set;     /* instead of plain storing */
+    GdbRegSet *set;     /* instead of plain storing; or */
+    GdbRegLoad *load;
 } GdbRegRow;
 
 /* A feature of the target description: its registers and the types they use. */

@@ -72,6 +72,20 @@ def it_steps_instruction_by_instruction():
 
 
 @suite.test
+def a_selector_brings_its_descriptor_from_the_guests_tables():
+    gdb = the(Story.gdb)
+    # Linux' GDT (arch/x86/include/asm/segment.h): 18h is the kernel's data, 10h its 64-bit code.
+    before = gdb.value("$ds")
+    gdb.do("set var $ds = 0x18")
+    assert gdb.value("$ds") == 0x18
+    expect_in(gdb.do("set var $ds = 0x10000"), "Could not write register")
+    expect_in(gdb.do("set var $ss = 0x2b"), "Could not write register")  # the user's: level 3
+    assert gdb.value("$ss") != 0x2b
+    gdb.do(f"set var $ds = {before}")
+    assert gdb.value("$ds") == before
+
+
+@suite.test
 def a_variable_is_watched_as_it_changes():
     gdb = the(Story.gdb)
     gdb.do("delete")
