@@ -129,6 +129,27 @@ static void a_step_is_one_instruction(void **state)
     }
 }
 
+/* What sstep's NOIRQ means; an NMI, because nothing else masks it. */
+static void a_step_takes_an_interrupt_only_if_it_may(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, straight);
+    rig_mode(rig, 0, 64);
+    s->nmi_pending = true;
+    cpu0(rig)->debug.step = cpu0(rig)->debug.step_no_irq = true;
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(run(rig).reason, DEBUG_STOP_STEP);
+        assert_int_equal(s->rip, RIG_CODE + 2 * i);
+    }
+    assert_true(s->nmi_pending);
+    cpu0(rig)->debug.step_no_irq = false;
+    assert_int_equal(run(rig).reason, DEBUG_STOP_STEP);
+    assert_int_equal(s->rip, 0x6000 + 4 * EXC_NMI);
+    assert_false(s->nmi_pending);
+}
+
 GUEST(faults, "ud2");
 
 static void a_step_over_a_fault_ends_at_the_handler(void **state)
@@ -206,6 +227,7 @@ int main(void)
         RIG_CASE(breakpoints_are_not_in_memory_and_survive_writes),
         RIG_CASE(a_step_is_one_instruction),
         RIG_CASE(a_step_over_a_fault_ends_at_the_handler),
+        RIG_CASE(a_step_takes_an_interrupt_only_if_it_may),
         RIG_CASE(a_watchpoint_stops_after_the_access),
         RIG_CASE(a_watchpoint_may_be_of_any_length),
         RIG_CASE(nothing_else_meets_a_watchpoint),
