@@ -12,6 +12,7 @@ do. A chapter is Markdown in which a line that is one of these comments stands f
     <!-- options: TITLE -->         the same for all options of a group of -help that no chapter names
     <!-- options: rest -->          the same for all groups that no chapter collects
     <!-- properties: KIND NAME -->  a table of the properties of a machine, device, accel, chardev, object
+    <!-- properties: drive -->      those of -drive
     <!-- properties: KIND rest -->  the same, with a heading, for those that no chapter names
     <!-- list: KIND -->             what there is of a kind, or of d (log items), cpu, cpu-properties
     <!-- list: cpu-features -->     the names
@@ -139,7 +140,7 @@ class Program:
             return self._list_cpu(kind)
         rows = []
         for line in self._run(f"-{kind}", "help"):
-            match = re.match(r"(?:  )?([^\s:']+)  +(\S.*)$", line)
+            match = re.match(r"  (\S+) +(bus \S+ .*)$", line) or re.match(r"(?:  )?([^\s:']+)  +(\S.*)$", line)
             if match:
                 rows.append((match[1], re.sub(r"^bus \S+ +", "", match[2]).strip()))
         if not rows:
@@ -161,7 +162,7 @@ class Program:
 
     def _thing(self, kind, name, text):
         thing = Thing(name, "" if kind == "accel" else text)
-        for line in self._run(f"-{kind}", f"{name},help"):
+        for line in self._run(f"-{kind}", f"{name},help" if name != f"-{kind}" else "help"):
             match = re.match(r"  (\S+?)=<([^>]+)> *(.*)$", line)
             if match:
                 meaning, default = match[3], ""
@@ -172,6 +173,8 @@ class Program:
         return thing
 
     def thing(self, kind, name):
+        if name == f"-{kind}":  # an option with properties of its own
+            return self._thing(kind, name, "")
         for thing in self.all(kind):
             if thing.name == name:
                 return thing
@@ -332,6 +335,8 @@ class Generator:
                     raise Problem(f"{where}: -help has no group '{words[0]}'")
                 self.collected.add(words[0])
             elif kind == "properties" and words[1:] != ["rest"]:
+                if words == ["drive"]:
+                    continue
                 if len(words) != 2 or words[0] not in KINDS:
                     raise Problem(f"{where}: 'KIND NAME' or 'KIND rest' is wanted")
                 self.program.thing(*words)
@@ -364,6 +369,8 @@ class Generator:
             yield from self.form.names([name for name, _ in self.program.list(words[0])])
         elif kind == "list":
             yield from self.form.list(self.program.list(words[0]))
+        elif words == ["drive"]:
+            yield from self.form.properties("drive", self.program.thing("drive", "-drive"))
         elif words[1] != "rest":
             yield from self.form.properties(words[0], self.program.thing(*words))
         else:
