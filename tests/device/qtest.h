@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define QT_TIMEOUT_MS 20000
+#define QT_TIMEOUT_MS 90000
 #define QT_LINES      64
 
 typedef struct QTest {

@@ -146,6 +146,34 @@ static void dma_moves_sectors_to_guest_memory(void **state)
     assert_true(qt_end(qt));
 }
 
+/* 1 TiB: the second half is out of reach of 28 bits. */
+static void large_disks_take_48_bits(void **state)
+{
+    QTest *qt = qt_start("-blockdev driver=null-co,node-name=n0,size=1T -device ide-hd,drive=n0");
+    uint16_t id[256];
+
+    config_out(qt, 0x04, 1);
+    qt_outb(qt, 0x1f7, 0xec);
+    for (unsigned i = 0; i < 256; i++)
+        id[i] = qt_inw(qt, 0x1f0);
+    assert_int_equal(id[60] | id[61] << 16, 0x0fffffff);
+    assert_int_equal(load_le(id + 100, 8), 0x80000000);
+    for (int i = 1; i >= 0; i--) {
+        qt_outb(qt, 0x1f2, i ? 0 : 1);
+        qt_outb(qt, 0x1f3, i ? 0x7f : 0xff); /* the last sector, 7fffffffh */
+        qt_outb(qt, 0x1f4, i ? 0 : 0xff);
+        qt_outb(qt, 0x1f5, i ? 0 : 0xff);
+    }
+    qt_outb(qt, 0x1f6, 0x40);
+    qt_outb(qt, 0x1f7, 0x24);
+    wait_while(qt, 0x3f6, 0x80);
+    assert_int_equal(qt_inb(qt, 0x1f7) & 0x09, 0x08);
+    for (unsigned i = 0; i < 256; i++)
+        qt_inw(qt, 0x1f0);
+    assert_int_equal(qt_inb(qt, 0x1f7), 0x50);
+    assert_true(qt_end(qt));
+}
+
 static void a_reset_of_the_board_brings_the_signatures_back(void **state)
 {
     QTest *qt = start();
@@ -167,6 +195,7 @@ int main(void)
         cmocka_unit_test(the_controller_is_function_1_of_the_isa_bridge),
         cmocka_unit_test(pio_moves_sectors_from_and_to_the_file),
         cmocka_unit_test(dma_moves_sectors_to_guest_memory),
+        cmocka_unit_test(large_disks_take_48_bits),
         cmocka_unit_test(a_reset_of_the_board_brings_the_signatures_back),
     };
 

@@ -31,7 +31,7 @@ static const struct {
 
 /* Ports with something behind them come up more often. */
 static const uint16_t port_bases[] = {0x20, 0x40, 0x60, 0x64, 0x70, 0x92, 0xa0, 0xb2, 0xe0, 0xe9, 0x2f8,
-                                      0x3f8, 0x4d0, 0x510, 0x600, 0x620, 0xcf8, 0x2000};
+                                      0x3f8, 0x170, 0x1f0, 0x376, 0x3f0, 0x4d0, 0x510, 0x600, 0x620, 0xcf8, 0x2000, 0xc100};
 
 typedef struct Random {
     uint64_t state;
@@ -134,12 +134,24 @@ static void go_wild(QTest *qt, Random *r)
     }
 }
 
+/* As firmware does, at port c100h. */
+static void enable_ide(QTest *qt)
+{
+    qt_outl(qt, 0xcf8, 0x80000920);
+    qt_outl(qt, 0xcfc, 0xc100);
+    qt_outl(qt, 0xcf8, 0x80000904);
+    qt_outl(qt, 0xcfc, 5);
+}
+
 static void run_seed(uint64_t seed)
 {
     Random r = {.state = seed * 0x9e3779b97f4a7c15ull + 1};
-    QTest *qt = qt_start_serial("-smp 2 -no-shutdown -device pc-testdev -debugcon file:/dev/null");
+    QTest *qt = qt_start_serial("-smp 2 -no-shutdown -device pc-testdev -debugcon file:/dev/null"
+                                " -blockdev driver=null-co,node-name=n0,size=1G -blockdev driver=null-co,node-name=n1"
+                                " -device ide-hd,drive=n0 -device ide-cd,drive=n1,bus=ide.1");
     char drain[4096];
 
+    enable_ide(qt);
     print_message("# seed %" G_GUINT64_FORMAT "\n", seed);
     /* COM1's bytes must go somewhere, or it stops taking them, which is another path. */
     sweep_ports(qt, &r);

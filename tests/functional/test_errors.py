@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 import tinyguest
-from vmmtest import ACCEL, VMM, Skip, Suite, check_refused, guest
+from vmmtest import ACCEL, VMM, TIMEOUT, Skip, Suite, check_refused, guest
 
 suite = Suite()
 folder = tempfile.TemporaryDirectory()
@@ -101,7 +101,7 @@ def unusable_dev_kvm():
     if probe.returncode != 0:
         raise Skip("cannot make a mount namespace with another /dev/kvm")
     result = subprocess.run(["unshare", "-m", "sh", "-c", trick, VMM, "-accel", "kvm", "-kernel", TINY, "-nographic"],
-                            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
+                            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
     lines = result.stderr.splitlines()
     assert result.returncode == 1, result.returncode
     assert len(lines) == 1 and "/dev/kvm" in lines[0], lines

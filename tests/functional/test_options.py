@@ -10,7 +10,7 @@ import tempfile
 
 import tinyguest
 from tinyguest import COM1, DEBUG_EXIT, DEBUGCON, HALT, TRIPLE_FAULT, out, text
-from vmmtest import ACCEL, VMM, Suite, Vm
+from vmmtest import ACCEL, TIMEOUT, VMM, Suite, Vm
 
 suite = Suite()
 folder = tempfile.TemporaryDirectory()
@@ -25,7 +25,7 @@ def image(name, code):
 def run(code, *args):
     """(status, stdout, stderr) of a tiny guest."""
     result = subprocess.run([VMM] + BASE + list(args) + ["-kernel", image("guest", code)], capture_output=True,
-                            text=True, stdin=subprocess.DEVNULL, timeout=30)
+                            text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -35,7 +35,7 @@ def contents(name):
 
 
 def printed(*args):
-    result = subprocess.run([VMM] + list(args), capture_output=True, text=True, timeout=30)
+    result = subprocess.run([VMM] + list(args), capture_output=True, text=True, timeout=TIMEOUT)
     assert result.returncode == 0, f"{args}: {result.returncode} {result.stderr}"
     assert result.stderr == "", result.stderr
     return result.stdout
@@ -96,7 +96,7 @@ def serial_none_leaves_no_port():
     """in al, 3fdh reads ones where nothing answers; sent to the debug console."""
     code = b"\x66\xba\xfd\x03\xec\xe6\xe9" + TRIPLE_FAULT
     result = subprocess.run([VMM] + BASE + ["-serial", "none", "-debugcon", "stdio", "-kernel", image("guest", code)],
-                            capture_output=True, timeout=30)
+                            capture_output=True, timeout=TIMEOUT)
     assert result.stdout == b"\xff", result.stdout
 
 
@@ -204,7 +204,7 @@ def messages_tell_time_and_name_if_asked():
 def actions_of_the_user():
     """reboot=shutdown is -no-reboot, shutdown=pause is -no-shutdown; the later word counts."""
     args = ["-accel", ACCEL, "-m", "16", "-display", "none", "-kernel", image("guest", TRIPLE_FAULT)]
-    assert subprocess.run([VMM] + args + ["-action", "reboot=shutdown"], capture_output=True, timeout=30).returncode == 0
+    assert subprocess.run([VMM] + args + ["-action", "reboot=shutdown"], capture_output=True, timeout=TIMEOUT).returncode == 0
     with Vm(BASE + ["-action", "shutdown=pause", "-serial", "stdio", "-kernel", image("guest", text("x") + TRIPLE_FAULT)],
             tty=False) as vm:
         vm.expect("x")

@@ -38,6 +38,7 @@ ACCEL = os.environ.get("VMM_ACCEL", "dbt")
 GUEST_DIR = os.environ.get("VMM_GUEST_DIR") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "vmm/guest")
 TIMEOUT_FACTOR = float(os.environ.get("VMM_TIMEOUT_FACTOR", "1"))
+TIMEOUT = 120  # s, for what takes a second or two; hosts may be busy
 PROMPT = re.compile(r"guest:\S*# ")
 
 
@@ -154,7 +155,7 @@ class Vm:
         if fd != self.master:
             os.close(fd)
 
-    def expect(self, pattern, timeout=30):
+    def expect(self, pattern, timeout=TIMEOUT):
         """Waits for text (a string, or a compiled pattern) after what was found before; returns the
         match."""
         pattern = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
@@ -174,7 +175,7 @@ class Vm:
     def send(self, text):
         os.write(self.master if self.tty else self.process.stdin.fileno(), text.encode())
 
-    def run(self, command, timeout=30):
+    def run(self, command, timeout=TIMEOUT):
         """Runs a command at the guest's shell prompt and returns what it printed."""
         # The quotes keep the markers out of the echo of what is typed.
         self.send(f"echo '<''<<'; {command}; echo '>''>>'\n")
@@ -182,7 +183,7 @@ class Vm:
         self.expect(PROMPT)
         return match.group(1).replace("\r", "")
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=TIMEOUT):
         """Waits for the end; returns the exit status (negative: the signal)."""
         deadline = time.monotonic() + timeout * TIMEOUT_FACTOR
         while self.process.poll() is None:
@@ -220,7 +221,7 @@ class Qmp:
             qmp.hmp("info status")               # the human monitor's answer
     """
 
-    def __init__(self, path, negotiate=True, timeout=30):
+    def __init__(self, path, negotiate=True, timeout=TIMEOUT):
         self.timeout = timeout * TIMEOUT_FACTOR
         self.events = []    # arrived and not asked for yet
         self.buffer = b""
@@ -323,7 +324,7 @@ def boot_args(*more, append="", smp=1, memory=512, accel=ACCEL):
             "-append", f"console=ttyS0 {append}".strip(), "-nographic", *more]
 
 
-def check_refused(args, *mentions, tty=True, timeout=20):
+def check_refused(args, *mentions, tty=True, timeout=TIMEOUT):
     """vmm refuses these arguments: one line on stderr that mentions all of these, status 1, nothing on
     stdout, the terminal as before."""
     with Vm(args, tty=tty) as vm:

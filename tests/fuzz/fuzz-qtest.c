@@ -166,7 +166,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static Options options;
     char **args = g_strsplit("vmm -accel qtest -m 2 -smp 2 -nodefaults -serial null -debugcon null"
-                             " -device pc-testdev -no-shutdown", " ", -1);
+                             " -device pc-testdev -no-shutdown"
+                             " -blockdev driver=null-co,node-name=n0,size=1G -blockdev driver=null-co,node-name=n1"
+                             " -device ide-hd,drive=n0 -device ide-cd,drive=n1,bus=ide.1", " ", -1);
     g_autoptr(GError) err = NULL;
 
     core_init();
