@@ -14,6 +14,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Where on the host its pages come from; the values are mbind(2)'s. */
+typedef enum NumaPolicy {
+    NUMA_POLICY_DEFAULT,
+    NUMA_POLICY_PREFERRED,
+    NUMA_POLICY_BIND,
+    NUMA_POLICY_INTERLEAVE,
+} NumaPolicy;
+
 typedef struct RamOptions {
     uint64_t size;          /* bytes; rounded up to the page size in use */
     const char *path;       /* file or directory (hugetlbfs) for file-backed RAM; NULL: memfd */
@@ -23,6 +31,8 @@ typedef struct RamOptions {
     bool seal;              /* memfd: F_SEAL_GROW | SHRINK | SEAL */
     bool dump;              /* include in core files */
     bool merge;             /* MADV_MERGEABLE */
+    NumaPolicy policy;
+    cpu_set_t host_nodes;   /* the nodes of the policy; a set of numbers like one of CPUs */
     unsigned prealloc_threads;    /* 0: as many as seem useful */
     const char *prealloc_context; /* id of the thread-context they run in; NULL: anywhere */
     const cpu_set_t *prealloc_cpus; /* its CPUs, when the machine is built */

@@ -7,6 +7,7 @@
 
 #include "core/bits.h"
 #include "core/error.h"
+#include "core/thread-context.h"
 
 typedef struct MemoryBackend {
     Object obj;
@@ -17,12 +18,29 @@ typedef struct MemoryBackend {
     uint64_t hugetlb_size;
     uint32_t prealloc_threads;
     char *prealloc_context;
+    char *host_nodes;
+    int policy;
 } MemoryBackend;
 
 bool is_memory_backend(const Object *obj)
 {
     return obj->type == &memory_backend_ram_type || obj->type == &memory_backend_memfd_type ||
            obj->type == &memory_backend_file_type;
+}
+
+/* Nodes are written like CPUs: 0-1:3. */
+static bool check_nodes(const MemoryBackend *backend, GError **errp)
+{
+    cpu_set_t nodes;
+
+    if (backend->policy == NUMA_POLICY_DEFAULT && backend->host_nodes)
+        return error_set_code(errp, VMM_ERROR_USAGE, "host-nodes= needs a policy=: preferred, bind or interleave");
+    if (backend->policy != NUMA_POLICY_DEFAULT && !backend->host_nodes)
+        return error_set_code(errp, VMM_ERROR_USAGE, "policy= needs host-nodes=");
+    if (!backend->host_nodes || cpu_list_parse(backend->host_nodes, &nodes, errp))
+        return true;
+    g_prefix_error(errp, "host-nodes: ");
+    return false;
 }
 
 static bool check(const Object *obj, GError **errp)
@@ -37,7 +55,7 @@ static bool check(const Object *obj, GError **errp)
         return error_set_code(errp, VMM_ERROR_USAGE, "hugetlbsize= needs hugetlb=on");
     if (backend->hugetlb_size > 1 * GIB || (backend->hugetlb_size & (backend->hugetlb_size - 1)))
         return error_set_code(errp, VMM_ERROR_USAGE, "hugetlbsize= is no size of huge pages; 2M and 1G are usual");
-    return true;
+    return check_nodes(backend, errp);
 }
 
 static uint32_t hugepage_size(const MemoryBackend *backend)
@@ -50,7 +68,11 @@ static uint32_t hugepage_size(const MemoryBackend *backend)
 RamOptions memory_backend_ram_options(const Object *obj)
 {
     const MemoryBackend *backend = (const MemoryBackend *)obj;
+    cpu_set_t nodes;
 
+    CPU_ZERO(&nodes);
+    if (backend->host_nodes)
+        (void)cpu_list_parse(backend->host_nodes, &nodes, NULL); /* checked before */
     return (RamOptions){
         .size = backend->size,
         .path = g_strdup(backend->mem_path),
@@ -60,10 +82,14 @@ RamOptions memory_backend_ram_options(const Object *obj)
         .seal = obj->type != &memory_backend_memfd_type || backend->seal,
         .dump = backend->dump,
         .merge = backend->merge,
+        .policy = (NumaPolicy)backend->policy,
+        .host_nodes = nodes,
         .prealloc_threads = backend->prealloc_threads,
         .prealloc_context = backend->prealloc_context,
     };
 }
+
+static const char *const policy_names[] = {"default", "preferred", "bind", "interleave", NULL};
 
 #define PROP(name_, kind_, field, def_, help_)                                                                    \
     {                                                                                                            \
@@ -76,6 +102,9 @@ RamOptions memory_backend_ram_options(const Object *obj)
         PROP("prealloc-context", PROP_STRING, prealloc_context, NULL, "thread-context in which that is done"),   \
         {.name = "prealloc-threads", .kind = PROP_U32, .offset = offsetof(MemoryBackend, prealloc_threads),      \
          .help = "by so many threads", .min = 1, .max = 16},                                                     \
+        PROP("host-nodes", PROP_STRING, host_nodes, NULL, "NUMA nodes of the host it comes from: 0-1:3"),        \
+        {.name = "policy", .kind = PROP_ENUM, .offset = offsetof(MemoryBackend, policy), .def = "default",       \
+         .names = policy_names, .help = "how those are used"},                                                   \
         PROP("merge", PROP_BOOL, merge, "off", "let the host merge equal pages (KSM)"),                          \
         PROP("dump", PROP_BOOL, dump, "on", "include it in core files")
 

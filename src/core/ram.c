@@ -13,6 +13,7 @@
 #include <linux/memfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -122,6 +123,17 @@ static bool prealloc(RamBlock *block, const RamOptions *options, GError **errp)
     return ok;
 }
 
+/* Before the first page is touched. */
+static bool bind_to_nodes(RamBlock *block, const RamOptions *options, GError **errp)
+{
+    if (options->policy == NUMA_POLICY_DEFAULT)
+        return true;
+    if (syscall(SYS_mbind, block->host, block->size, (int)options->policy, &options->host_nodes, CPU_SETSIZE, 0) == 0)
+        return true;
+    return error_set_errno(errp, errno, "'%s' cannot have its memory from these nodes (host-nodes=; see "
+                           "/sys/devices/system/node/online)", block->name);
+}
+
 static void advise(RamBlock *block, const RamOptions *options)
 {
     /* Hints; a kernel without one of them is none the worse. */
@@ -152,6 +164,8 @@ RamBlock *ram_block_new(const char *name, const RamOptions *options, GError **er
                         " MiB of guest RAM '%s'; use a smaller -m", block->size / MIB, name);
         goto fail;
     }
+    if (!bind_to_nodes(block, options, errp))
+        goto fail;
     advise(block, options);
     if (options->prealloc && !prealloc(block, options, errp))
         goto fail;

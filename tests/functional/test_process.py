@@ -246,6 +246,21 @@ def cpus_that_are_not_there_are_refused():
 
 
 @suite.test
+def memory_comes_from_the_nodes_it_is_told():
+    if not os.path.exists("/proc/self/numa_maps"):
+        raise Skip("the host's kernel has no NUMA")
+    ram = "memory-backend-ram,id=ram,size=16M,host-nodes=0"
+    with Vm(BASE + ["-object", f"{ram},policy=bind", "-machine", "memory-backend=ram", "-serial", "stdio", "-kernel",
+                    image(text("x") + HALT)], tty=False) as vm:
+        vm.expect("x")
+        assert " bind:0 " in read(f"/proc/{vm.process.pid}/numa_maps")
+    for args, mention in ((ram, "policy="), ("memory-backend-ram,id=ram,size=16M,policy=bind", "host-nodes="),
+                          ("memory-backend-ram,id=ram,size=16M,policy=bind,host-nodes=1-0", "1-0"),
+                          ("memory-backend-ram,id=ram,size=16M,policy=bind,host-nodes=900", "host-nodes")):
+        check_refused(["-accel", "qtest", "-display", "none", "-object", args, "-machine", "memory-backend=ram"], mention, tty=False)
+
+
+@suite.test
 def memory_can_be_locked():
     with Vm(BASE + ["-overcommit", "mem-lock=on", "-serial", "stdio", "-kernel", image(text("x") + HALT)], tty=False) as vm:
         vm.expect("x")
