@@ -5,8 +5,9 @@
  *   options_init -> options_parse -> options_resolve -> machine_from_options (config/configure.h)
  *
  * options_parse takes the words apart and checks each by itself; options_resolve works out what
- * depends on several of them (topology, RAM, the default serial port). Neither opens, creates or
- * changes anything outside the structure, except that -help and its kind print on stdout.
+ * depends on several of them (topology, RAM, the default serial port). Neither creates or changes
+ * anything outside the structure, except that -help and its kind print on stdout; of what options name,
+ * only -readconfig's file is opened.
  *
  * Every option is one row of the table in src/config/option-table.c; -help prints the same rows.
  *
