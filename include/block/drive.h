@@ -34,8 +34,8 @@ typedef struct Drive {
 
 /* The option's keys; "file" is implied. Unknown ones go to the image's driver, which may refuse them later. */
 bool drive_check(KvNode *options, GError **errp);
-/* default_interface: for drives without if=. */
-bool drive_open(KvNode *options, DriveInterface default_interface, GError **errp);
+/* default_interface: for drives without if=. snapshot: as if each had snapshot=on. */
+bool drive_open(KvNode *options, DriveInterface default_interface, bool snapshot, GError **errp);
 /* -blockdev: a node with a node-name. The check opens nothing. */
 bool blockdev_check(KvNode *options, GError **errp);
 bool blockdev_open(KvNode *options, GError **errp);

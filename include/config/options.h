@@ -81,6 +81,7 @@ typedef struct Options {
     char *log_items;     /* -d */
     char *log_file;      /* -D */
     bool mem_prealloc;
+    bool snapshot;       /* for all drives */
     bool nographic;
     bool nodefaults;
     bool daemonize;

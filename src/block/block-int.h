@@ -7,8 +7,8 @@
  *   io.c          one transfer: engine or worker; completions on the submitter's loop
  *   backend.c     the device's side: a request's life; submit.c: its way through the graph
  *   policy.c      werror/rerror, parking, events; throttle-group.c: requests that wait for their limit
- *   drive.c       -drive; conf.c: properties of disk devices
- *   drivers.c     the table; file.c, raw.c, null.c: the drivers
+ *   drive.c       -drive; temporary.c: snapshot=on; conf.c: properties of disk devices
+ *   drivers.c     the table; file.c, raw.c, null.c, qcow2.c: the drivers
  */
 #ifndef SRC_BLOCK_BLOCK_INT_H
 #define SRC_BLOCK_BLOCK_INT_H
@@ -22,7 +22,7 @@
 /* What the first bytes of an image tell its format by. */
 #define BLOCK_PROBE_BYTES 2048u
 
-extern const BlockDriver block_driver_file, block_driver_raw, block_driver_null;
+extern const BlockDriver block_driver_file, block_driver_qcow2, block_driver_raw, block_driver_null;
 
 /* node.c: the user's name for a node that is being made. */
 bool block_node_rename(BlockNode *node, const char *name, GError **errp);
@@ -30,6 +30,8 @@ bool block_node_rename(BlockNode *node, const char *name, GError **errp);
 void block_node_free(BlockNode *node);
 /* open.c: the path in "PATH" or "file:PATH"; NULL with an error for another protocol. */
 const char *block_plain_path(const char *filename, GError **errp);
+/* temporary.c: the image of these options below an overlay that is gone when it is closed. */
+BlockNode *block_open_temporary(KvNode *options, GError **errp);
 /* file.c: the values of aio=. */
 extern const char *const block_file_aio_names[];
 /* file.c: makes sure there is a file to open. */

@@ -22,7 +22,7 @@ typedef struct DriveOptions {
     char *file, *format, *id, *throttle_group;
     int interface, media, cache, aio, on_write_error, on_read_error;
     uint32_t bus, unit, index; /* UINT32_MAX: not given */
-    bool read_only;
+    bool snapshot, read_only;
     ThrottleConfig throttle;
 } DriveOptions;
 
@@ -51,6 +51,7 @@ static const Property drive_props[] = {
     {"index", PROP_U32, OFFSET(index), UNSET, "place: counted over all channels"},
     {"media", PROP_ENUM, OFFSET(media), "disk", "a disk or a CD", media_names},
     {"id", PROP_STRING, OFFSET(id), NULL, "for drive=ID and the monitor"},
+    {"snapshot", PROP_BOOL, OFFSET(snapshot), "off", "writes go to a temporary file that is gone at exit"},
     {"cache", PROP_ENUM, OFFSET(cache), "default", "see the chapter on images", cache_names},
     {"aio", PROP_ENUM, OFFSET(aio), "threads", "how requests are handed to the host", block_file_aio_names},
     {"readonly", PROP_BOOL, OFFSET(read_only), "off", "the same as read-only"},
@@ -247,7 +248,7 @@ static char *default_id(const Drive *drive)
 
 /* --- opening --- */
 
-static bool open_image(const DriveOptions *options, KvNode *node_options, BlockNode **out, GError **errp)
+static bool open_image(const DriveOptions *options, KvNode *node_options, bool snapshot, BlockNode **out, GError **errp)
 {
     bool has_image = options->file || keyval_get_node(node_options, "file");
 
@@ -259,7 +260,10 @@ static bool open_image(const DriveOptions *options, KvNode *node_options, BlockN
     }
     if (!describe_node(options, node_options, errp))
         return false;
-    *out = block_node_open(node_options, BLOCK_OPEN_RDWR | BLOCK_OPEN_WARN_PROBED, errp);
+    if (snapshot && options->media != MEDIA_CDROM)
+        *out = block_open_temporary(node_options, errp);
+    else
+        *out = block_node_open(node_options, BLOCK_OPEN_RDWR | BLOCK_OPEN_WARN_PROBED, errp);
     return *out != NULL;
 }
 
@@ -288,11 +292,12 @@ static void configure_backend(BlockBackend *blk, const DriveOptions *options)
         blk_set_throttle(blk, options->throttle_group ? options->throttle_group : blk_id(blk), &options->throttle);
 }
 
-static bool open_parsed(const DriveOptions *options, KvNode *node_options, DriveInterface default_interface, GError **errp)
+static bool open_parsed(const DriveOptions *options, KvNode *node_options, DriveInterface default_interface, bool snapshot,
+                        GError **errp)
 {
     g_autoptr(BlockNode) node = NULL;
 
-    if (!open_image(options, node_options, &node, errp))
+    if (!open_image(options, node_options, snapshot || options->snapshot, &node, errp))
         return false;
     Drive *drive = make_drive(options, node, default_interface, errp);
     if (!drive)
@@ -302,7 +307,7 @@ static bool open_parsed(const DriveOptions *options, KvNode *node_options, Drive
     return true;
 }
 
-bool drive_open(KvNode *kv, DriveInterface default_interface, GError **errp)
+bool drive_open(KvNode *kv, DriveInterface default_interface, bool snapshot, GError **errp)
 {
     DriveOptions options;
     KvNode *node_options;
@@ -312,7 +317,7 @@ bool drive_open(KvNode *kv, DriveInterface default_interface, GError **errp)
         drives = g_ptr_array_new();
     if (!parse_drive(kv, &options, &node_options, errp))
         return false;
-    ok = open_parsed(&options, node_options, default_interface, errp);
+    ok = open_parsed(&options, node_options, default_interface, snapshot, errp);
     keyval_free(node_options);
     drive_options_release(&options);
     return ok;

@@ -16,6 +16,7 @@ const BlockDriver *block_driver_find(const char *name)
 }
 
 const BlockDriver *const block_drivers[] = {
+    &block_driver_qcow2,
     &block_driver_raw,
     &block_driver_file,
     &block_driver_null,

@@ -177,11 +177,11 @@ static bool open_blockdev(KvNode *kv, GError **errp)
     return false;
 }
 
-static bool open_drive(KvNode *kv, GError **errp)
+static bool open_drive(KvNode *kv, bool snapshot, GError **errp)
 {
     const char *file = keyval_get(kv, "file");
 
-    if (drive_open(kv, DRIVE_IF_IDE, errp))
+    if (drive_open(kv, DRIVE_IF_IDE, snapshot, errp))
         return true;
     g_prefix_error(errp, "-drive %s%s: ", file ? "file=" : "", file ? file : "");
     return false;
@@ -194,7 +194,7 @@ static bool open_drives(const Options *options, GError **errp)
             return false;
     }
     for (guint i = 0; i < options->drives->len; i++) {
-        if (!open_drive(g_ptr_array_index(options->drives, i), errp))
+        if (!open_drive(g_ptr_array_index(options->drives, i), options->snapshot, errp))
             return false;
     }
     return true;

@@ -96,6 +96,7 @@ const OptionSpec option_table[] = {
     {"hdc", "FILE", GROUP_BLOCK, opt_disk, 0, "the third"},
     {"hdd", "FILE", GROUP_BLOCK, opt_disk, 0, "the fourth"},
     {"cdrom", "FILE", GROUP_BLOCK, opt_cdrom, 0, "a CD; short for -drive file=FILE,index=2,media=cdrom"},
+    {"snapshot", NULL, GROUP_BLOCK, opt_set_flag, FIELD(snapshot), "as if each -drive had snapshot=on"},
     {"blockdev", "[driver=]DRIVER,node-name=NAME[,PROP=VALUE...]", GROUP_BLOCK, opt_blockdev, 0,
      "an image or a file under one, for file=, backing= and drive=; also as JSON"},
 

@@ -28,7 +28,7 @@ static bool open_drive(const char *options, GError **errp)
     const char *text = g_str_has_prefix(arg, "nofile,") ? arg + strlen("nofile,") : arg;
     g_autoptr(KvNode) kv = keyval_parse_flat(text, "file", errp);
 
-    return kv && drive_check(kv, errp) && drive_open(kv, DRIVE_IF_IDE, errp);
+    return kv && drive_check(kv, errp) && drive_open(kv, DRIVE_IF_IDE, false, errp);
 }
 
 static BlockBackend *accept(const char *options)
@@ -88,6 +88,21 @@ static void the_cache_mode_sets_what_it_stands_for(void **state)
     assert_true(blk_can_discard(blk));
     assert_int_equal(blk_error_policy(blk, true), BLOCK_ON_ERROR_ENOSPC);
     assert_int_equal(blk_error_policy(blk, false), BLOCK_ON_ERROR_REPORT);
+}
+
+static void with_snapshot_the_image_stays_as_it_is(void **state)
+{
+    BlockBackend *blk = accept("if=none,snapshot=on");
+    uint8_t byte = 0x5a;
+    g_autofree char *contents = NULL;
+
+    assert_int_equal(blk_size(blk), 1 * MIB);
+    assert_int_equal(blk_pwrite(blk, 70000, &byte, 1, BLOCK_FUA), 0);
+    byte = 0;
+    assert_int_equal(blk_pread(blk, 70000, &byte, 1), 0);
+    assert_int_equal(byte, 0x5a);
+    assert_true(g_file_get_contents(image, &contents, NULL, NULL));
+    assert_int_equal(contents[70000], 0);
 }
 
 static void a_cd_is_read_only(void **state)
@@ -215,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(an_ide_drive_has_a_channel_and_a_unit, teardown),
         cmocka_unit_test_teardown(the_cache_mode_sets_what_it_stands_for, teardown),
+        cmocka_unit_test_teardown(with_snapshot_the_image_stays_as_it_is, teardown),
         cmocka_unit_test_teardown(a_cd_is_read_only, teardown),
         cmocka_unit_test_teardown(mistakes_are_named, teardown),
         cmocka_unit_test_teardown(a_drive_nobody_took_is_an_error, teardown),
