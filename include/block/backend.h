@@ -40,8 +40,7 @@ struct BlockRequest {
 
     /* The layer's. */
     BlockBackend *blk;
-    BlockIo io;              /* of a request in one piece */
-    struct BlockSplit *split; /* of one in several; else NULL */
+    BlockIo io;
     BlockNode *held;         /* map_release(held, hold) is due */
     unsigned hold;
     unsigned generation;

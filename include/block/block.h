@@ -151,7 +151,6 @@ struct BlockNode {
     /* Set by open. */
     uint64_t size;             /* read with block_node_size */
     uint32_t discard_alignment; /* a hint for devices; 0: none */
-    uint32_t opt_transfer;      /* bytes at a time that suit the format; 0: any */
 };
 
 /*

@@ -8,6 +8,8 @@
  *     kvm_exit  vcpu, exit reason           KVM_EXIT_*
  *     mmio      vcpu, address, size, write
  *     pio       vcpu, port, size, write, count
+ *     block_submit    request, operation (BLOCK_READ ...), offset, bytes
+ *     block_complete  request, operation, offset, result
  *     virtqueue_pop   device, queue, id, bytes to the device, bytes from it
  *     virtqueue_push  device, queue, id, bytes written
  */

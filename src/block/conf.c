@@ -80,6 +80,14 @@ static bool check_geometry(BlockConf *conf, GError **errp)
     return true;
 }
 
+/* Smaller discards would give nothing back. */
+static uint32_t default_granularity(const BlockConf *conf)
+{
+    if (!blk_can_discard(conf->blk))
+        return 0;
+    return MAX(conf->logical_block_size, MAX(blk_root(conf->blk)->discard_alignment, 4096));
+}
+
 bool block_conf_check(BlockConf *conf, bool writes, bool removable, GError **errp)
 {
     if (!conf->blk)
@@ -92,7 +100,7 @@ bool block_conf_check(BlockConf *conf, bool writes, bool removable, GError **err
     if (!check_sizes(conf, errp) || !check_geometry(conf, errp))
         return false;
     if (conf->discard_granularity == UINT32_MAX)
-        conf->discard_granularity = blk_can_discard(conf->blk) ? MAX(conf->logical_block_size, 4096) : 0;
+        conf->discard_granularity = default_granularity(conf);
     if (conf->write_cache != BLOCK_CACHE_AUTO)
         blk_set_write_cache(conf->blk, conf->write_cache == BLOCK_CACHE_ON);
     return true;

@@ -5,6 +5,7 @@
  *   file.c          open, size, zeroes and holes, status
  *   file-lock.c     image locking between processes
  *   file-direct.c   O_DIRECT: what is not aligned goes through a bounce buffer
+ *   engine-aio.c, engine-uring.c   requests that need no worker
  */
 #ifndef SRC_BLOCK_FILE_INT_H
 #define SRC_BLOCK_FILE_INT_H
@@ -12,6 +13,7 @@
 #include "src/block/block-int.h"
 #include "src/block/range-lock.h"
 
+enum { FILE_AIO_THREADS, FILE_AIO_NATIVE, FILE_AIO_URING };
 enum { FILE_LOCKING_AUTO, FILE_LOCKING_ON, FILE_LOCKING_OFF };
 
 typedef struct FileNode {
@@ -40,5 +42,11 @@ bool file_is_aligned(const FileNode *file, uint64_t offset, uint64_t bytes, cons
 /* Transfers of any alignment; as preadv and pwritev of BlockDriver. */
 int file_direct_read(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt);
 int file_direct_write(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt, int rwf);
+
+/* The engines: whether there are any here; starting an aligned READ or WRITE, false: it is a worker's. */
+bool file_aio_works(void);
+bool file_aio_submit(FileNode *file, BlockIo *io);
+bool file_uring_works(void);
+bool file_uring_submit(FileNode *file, BlockIo *io);
 
 #endif

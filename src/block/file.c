@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,18 @@ static bool file_open_fd(FileNode *file, GError **errp)
     return false;
 }
 
+static bool file_check_engine(const FileNode *file, GError **errp)
+{
+    if (file->aio == FILE_AIO_NATIVE && !file->node.cache_direct)
+        return error_set_code(errp, VMM_ERROR_USAGE, "aio=native needs O_DIRECT; use cache=none or cache=directsync with it");
+    if (file->aio == FILE_AIO_NATIVE && !file_aio_works())
+        return error_set(errp, "this build has no aio=native (libaio); use aio=threads");
+    if (file->aio == FILE_AIO_URING && !file_uring_works())
+        return error_set(errp, "aio=io_uring is not to be had: the kernel refuses it, or this build lacks liburing; use "
+                         "aio=threads");
+    return true;
+}
+
 static bool file_open(BlockNode *node, GError **errp)
 {
     FileNode *file = file_of(node);
@@ -83,7 +96,7 @@ static bool file_open(BlockNode *node, GError **errp)
     if (!file->path || !*file->path)
         return error_set_code(errp, VMM_ERROR_USAGE, "filename= is missing");
     node->filename = g_strdup(file->path);
-    if (!file_open_fd(file, errp))
+    if (!file_check_engine(file, errp) || !file_open_fd(file, errp))
         return false;
     if (!file_check_kind(file, errp) || !file_lock_image(file, errp) || !file_find_size(file, errp)) {
         close(file->fd);
@@ -171,6 +184,19 @@ static int file_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const 
     if (ret == 0)
         file_grown(file, offset + bytes);
     return ret;
+}
+
+/* Transfers inside the file, aligned as the host wants them, are the engine's. */
+static bool file_submit(BlockNode *node, BlockIo *io)
+{
+    FileNode *file = file_of(node);
+
+    if (file->aio == FILE_AIO_THREADS || (io->op != BLOCK_READ && io->op != BLOCK_WRITE) || io->iovcnt > IOV_MAX
+        || !range_ok(io->offset, io->bytes, block_node_size(node))
+        || !file_is_aligned(file, io->offset, io->bytes, io->iov, io->iovcnt)
+        || (io->flags & BLOCK_FUA && __atomic_load_n(&file->flush_error, __ATOMIC_RELAXED)))
+        return false;
+    return file->aio == FILE_AIO_NATIVE ? file_aio_submit(file, io) : file_uring_submit(file, io);
 }
 
 /* --- holes and zeroes --- */
@@ -329,7 +355,7 @@ static void file_info(BlockNode *node, BlockInfo *out)
         out->allocated_bytes = (uint64_t)st.st_blocks * 512;
 }
 
-const char *const block_file_aio_names[] = {"threads", NULL};
+const char *const block_file_aio_names[] = {"threads", "native", "io_uring", NULL};
 static const char *const locking_names[] = {"auto", "on", "off", NULL};
 
 static const Property file_props[] = {
@@ -355,4 +381,5 @@ const BlockDriver block_driver_file = {
     .status = file_status,
     .truncate = file_truncate,
     .info = file_info,
+    .submit = file_submit,
 };

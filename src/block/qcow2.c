@@ -156,7 +156,6 @@ static bool qcow2_open(BlockNode *node, GError **errp)
     if (q->incompatible & QCOW_INCOMPAT_CORRUPT && !(node->open_flags & BLOCK_OPEN_CHECK))
         node->read_only = true;
     node->discard_alignment = q->cluster_size;
-    node->opt_transfer = q->cluster_size;
     return true;
 
 release:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "block-record.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/iov.h"
@@ -32,7 +33,7 @@ static void record_close(BlockNode *node)
 }
 
 /* Every call begins here, with the lock held from now on: 0, or the fault that is due. */
-static int enter(RecordNode *rec, BlockOp op)
+static int enter(RecordNode *rec, BlockOp op, uint64_t end)
 {
     pthread_mutex_lock(&rec->lock);
     rec->waiting++;
@@ -40,6 +41,8 @@ static int enter(RecordNode *rec, BlockOp op)
     while (rec->held)
         pthread_cond_wait(&rec->changed, &rec->lock);
     rec->waiting--;
+    if (op != BLOCK_READ && rec->limit && end > rec->limit)
+        return -ENOSPC;
     if (rec->fail_count && rec->fail_op == op) {
         rec->fail_count--;
         return -rec->fail_errno;
@@ -70,7 +73,7 @@ static void grow(RecordNode *rec, uint64_t size)
 static int record_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt)
 {
     RecordNode *rec = record_of(node);
-    int ret = enter(rec, BLOCK_READ);
+    int ret = enter(rec, BLOCK_READ, 0);
 
     if (ret == 0)
         iov_from_buf(iov, iovcnt, 0, rec->image + offset, bytes);
@@ -82,7 +85,7 @@ static int record_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, cons
                           unsigned flags)
 {
     RecordNode *rec = record_of(node);
-    int ret = enter(rec, BLOCK_WRITE);
+    int ret = enter(rec, BLOCK_WRITE, offset + bytes);
 
     if (ret == 0) {
         uint8_t *data = g_malloc(bytes);
@@ -100,7 +103,7 @@ static int record_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, cons
 static int record_flush(BlockNode *node)
 {
     RecordNode *rec = record_of(node);
-    int ret = enter(rec, BLOCK_FLUSH);
+    int ret = enter(rec, BLOCK_FLUSH, 0);
 
     if (ret == 0)
         note(rec, BLOCK_FLUSH, 0, 0, NULL);
@@ -111,7 +114,7 @@ static int record_flush(BlockNode *node)
 static int record_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags)
 {
     RecordNode *rec = record_of(node);
-    int ret = enter(rec, BLOCK_ZEROES);
+    int ret = enter(rec, BLOCK_ZEROES, offset + bytes);
 
     if (ret == 0) {
         grow(rec, offset + bytes);

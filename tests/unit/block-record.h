@@ -30,6 +30,7 @@ typedef struct RecordNode {
     BlockOp fail_op;      /* the next fail_count of this kind end with -fail_errno */
     unsigned fail_count;
     int fail_errno;
+    uint64_t limit;       /* writes end here with ENOSPC; 0: no limit */
     bool held;            /* requests wait */
     unsigned waiting;
 } RecordNode;

@@ -117,10 +117,17 @@ uint32_t model_random(Model *m, uint32_t below)
     return (uint32_t)((m->seed >> 16) % below);
 }
 
+void model_init_blind(Model *m, uint64_t size, uint64_t seed)
+{
+    *m = (Model){.size = size, .seed = seed * 0x9e3779b97f4a7c15ull | 1};
+    m->expect = g_malloc0(size);
+    m->touched = g_malloc0(size / 512 + 1);
+}
+
 void model_init(Model *m, BlockNode *node, uint64_t seed)
 {
-    *m = (Model){.node = node, .size = block_node_size(node), .seed = seed * 0x9e3779b97f4a7c15ull | 1};
-    m->expect = g_malloc(m->size);
+    model_init_blind(m, block_node_size(node), seed);
+    m->node = node;
     assert_int_equal(block_pread(node, 0, m->expect, m->size), 0);
 }
 
@@ -128,6 +135,7 @@ void model_release(Model *m)
 {
     block_node_unref(m->node);
     g_free(m->expect);
+    g_free(m->touched);
 }
 
 static void random_range(Model *m, uint64_t *offset, uint64_t *bytes)
@@ -151,7 +159,17 @@ static void step_write(Model *m, uint64_t offset, uint64_t bytes)
     for (uint64_t i = 0; i < bytes; i++)
         m->expect[offset + i] = (uint8_t)(value + (i >> 9));
     struct iovec iov[2] = {{m->expect + offset, bytes / 3}, {m->expect + offset + bytes / 3, bytes - bytes / 3}};
-    assert_int_equal(block_pwritev(m->node, offset, bytes, iov, 2, 0), 0);
+    if (m->node)
+        assert_int_equal(block_pwritev(m->node, offset, bytes, iov, 2, 0), 0);
+}
+
+static void step_zero(Model *m, uint64_t offset, uint64_t bytes)
+{
+    unsigned flags = model_random(m, 2) ? BLOCK_MAY_UNMAP : 0;
+
+    memset(m->expect + offset, 0, bytes);
+    if (m->node)
+        assert_int_equal(block_write_zeroes(m->node, offset, bytes, flags), 0);
 }
 
 static void step_discard(Model *m, uint64_t offset, uint64_t bytes)
@@ -175,18 +193,18 @@ void model_step(Model *m)
     uint32_t what = model_random(m, 20);
 
     random_range(m, &offset, &bytes);
-    if (what < 9) {
+    if (what < 14 && bytes)
+        memset(m->touched + offset / 512, 1, (offset + bytes - 1) / 512 - offset / 512 + 1);
+    if (what < 9)
         step_write(m, offset, bytes);
-    } else if (what < 12) {
-        memset(m->expect + offset, 0, bytes);
-        assert_int_equal(block_write_zeroes(m->node, offset, bytes, model_random(m, 2) ? BLOCK_MAY_UNMAP : 0), 0);
-    } else if (what < 14) {
+    else if (what < 12)
+        step_zero(m, offset, bytes);
+    else if (what < 14 && !m->no_discard)
         step_discard(m, offset, bytes);
-    } else if (what < 15) {
+    else if (what == 14 && m->node)
         assert_int_equal(block_flush(m->node), 0);
-    } else {
+    else if (what > 14 && m->node)
         step_read(m, offset, bytes);
-    }
 }
 
 void model_compare(Model *m)

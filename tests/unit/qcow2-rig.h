@@ -10,7 +10,9 @@
 
 typedef struct Model {
     BlockNode *node;
-    uint8_t *expect; /* size bytes */
+    uint8_t *expect;  /* size bytes */
+    uint8_t *touched; /* per sector: changed since the caller cleared it */
+    bool no_discard;  /* whose outcome only the image knows */
     uint64_t size;
     uint64_t seed;
 } Model;
@@ -29,6 +31,8 @@ BlockNode *rig_open_on(BlockNode *file, unsigned flags, GError **errp);
 uint32_t model_random(Model *m, uint32_t below);
 /* Takes over node; its contents are what is expected from now on. */
 void model_init(Model *m, BlockNode *node, uint64_t seed);
+/* The same requests on no image: the disk, zeroes at first, as they leave it. no_discard is to be set. */
+void model_init_blind(Model *m, uint64_t size, uint64_t seed);
 void model_release(Model *m);
 /* One random write, zeroing, discard, flush or read; reads are compared. */
 void model_step(Model *m);

@@ -16,6 +16,7 @@
 #include "block-record.h"
 #include "core/bits.h"
 #include "core/event.h"
+#include "core/host.h"
 #include "core/lock.h"
 #include "core/thread.h"
 #include "fake-accel.h"
@@ -439,6 +440,24 @@ static void o_direct_takes_any_alignment(void **state)
     drop_image(path);
 }
 
+static void a_flush_that_failed_once_fails_for_ever(void **state)
+{
+    char *path = temp_image(65536);
+    BlockNode *node = block_node_open_file(path, "raw", BLOCK_OPEN_RDWR, NULL);
+    uint8_t byte = 1;
+
+    assert_int_equal(block_flush(node), 0);
+    host_fault_seed(42);
+    while (block_flush(node) == 0)
+        ;
+    host_fault_seed(0);
+    assert_int_equal(block_flush(node), -EIO);
+    assert_int_equal(block_pwrite(node, 0, &byte, 1, BLOCK_FUA), -EIO);
+    assert_int_equal(block_pwrite(node, 0, &byte, 1, 0), 0);
+    block_node_unref(node);
+    drop_image(path);
+}
+
 static void two_writers_of_one_image_are_refused(void **state)
 {
     char *path = temp_image(1 * MIB);
@@ -537,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_drive_belongs_to_one_device),
         cmocka_unit_test(a_raw_file_is_written_zeroed_and_read),
         cmocka_unit_test(o_direct_takes_any_alignment),
+        cmocka_unit_test(a_flush_that_failed_once_fails_for_ever),
         cmocka_unit_test(two_writers_of_one_image_are_refused),
         cmocka_unit_test(a_read_only_image_refuses_writes),
         cmocka_unit_test(what_is_no_image_is_refused_in_one_line),

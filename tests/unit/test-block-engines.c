@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ways a request reaches the host: each engine with each cache mode and format, many requests at a time, from the main
+ * loop and from an I/O thread.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "block/backend.h"
+#include "core/bits.h"
+#include "core/thread.h"
+
+#define DISK (8 * MIB)
+#define SLOT (64 * KIB) /* each request keeps to its own, so they may run in any order */
+#define DEPTH 32
+#define REQUESTS 600
+
+typedef struct Load Load;
+
+typedef struct Slot {
+    Load *load;
+    BlockRequest req;
+    struct iovec iov[2];
+    uint8_t *buf;        /* SLOT bytes, aligned */
+    uint64_t offset;     /* of the slot on the disk */
+    unsigned generation; /* what the slot holds was written in; 0: zeroes */
+    bool writing;
+} Slot;
+
+struct Load {
+    BlockBackend *blk;
+    EventLoop *loop;
+    Slot slots[DEPTH];
+    uint64_t seed;
+    unsigned started, running;
+    bool aligned;
+};
+
+static uint32_t next(Load *load, uint32_t below)
+{
+    load->seed = load->seed * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)((load->seed >> 33) % below);
+}
+
+static uint8_t pattern(const Slot *slot, uint64_t at)
+{
+    return slot->generation ? (uint8_t)(slot->generation * 31 + at / 512 + slot->offset / SLOT) : 0;
+}
+
+static void slot_start(Slot *slot);
+
+static void slot_done(BlockRequest *req, int ret)
+{
+    Slot *slot = req->opaque;
+    Load *load = slot->load;
+
+    assert_int_equal(ret, 0);
+    assert_ptr_equal(event_loop_current(), load->loop);
+    if (!slot->writing) {
+        uint64_t skip = req->offset - slot->offset;
+        for (uint64_t i = 0; i < req->bytes; i += 97)
+            assert_int_equal(slot->buf[skip + i], pattern(slot, skip + i));
+    }
+    load->running--;
+    if (load->started < REQUESTS)
+        slot_start(slot);
+}
+
+static void fill(Slot *slot)
+{
+    slot->generation++;
+    for (uint64_t i = 0; i < SLOT; i++)
+        slot->buf[i] = pattern(slot, i);
+}
+
+static void slot_start(Slot *slot)
+{
+    Load *load = slot->load;
+    uint32_t skip = 0, bytes = SLOT;
+
+    slot->writing = next(load, 2);
+    if (slot->writing) {
+        fill(slot);
+    } else {
+        uint32_t unit = load->aligned ? 4096 : 1;
+        skip = next(load, SLOT / unit) * unit;
+        bytes = unit * (1 + next(load, (SLOT - skip) / unit));
+        memset(slot->buf, 0xcc, SLOT);
+    }
+    uint32_t first = load->aligned ? bytes / 2 & ~4095u : bytes / 3;
+    slot->iov[0] = (struct iovec){slot->buf + skip, first};
+    slot->iov[1] = (struct iovec){slot->buf + skip + first, bytes - first};
+    slot->req = (BlockRequest){
+        .op = slot->writing ? BLOCK_WRITE : BLOCK_READ, .offset = slot->offset + skip, .bytes = bytes, .iov = slot->iov,
+        .iovcnt = 2, .loop = load->loop, .done = slot_done, .opaque = slot,
+        .flags = slot->writing && next(load, 8) == 0 ? BLOCK_FUA : 0,
+    };
+    load->started++;
+    load->running++;
+    blk_submit(load->blk, &slot->req);
+}
+
+static void load_start(void *opaque)
+{
+    Load *load = opaque;
+
+    blk_plug();
+    for (unsigned i = 0; i < DEPTH; i++)
+        slot_start(&load->slots[i]);
+    blk_unplug();
+}
+
+static void load_init(Load *load, BlockBackend *blk, EventLoop *loop, bool aligned)
+{
+    *load = (Load){.blk = blk, .loop = loop, .seed = 99, .aligned = aligned};
+    for (unsigned i = 0; i < DEPTH; i++) {
+        Slot *slot = &load->slots[i];
+        void *buf = NULL;
+        assert_int_equal(posix_memalign(&buf, 4096, SLOT), 0);
+        slot->load = load;
+        slot->buf = buf;
+        slot->offset = (uint64_t)i * 3 * SLOT;
+    }
+}
+
+/* Everything the slots hold, once more and blocking. */
+static void load_verify(Load *load)
+{
+    g_autofree uint8_t *buf = g_malloc(SLOT);
+
+    assert_int_equal(load->running, 0);
+    assert_int_equal(load->started, REQUESTS);
+    for (unsigned i = 0; i < DEPTH; i++) {
+        Slot *slot = &load->slots[i];
+        assert_int_equal(blk_pread(load->blk, slot->offset, buf, SLOT), 0);
+        for (uint64_t at = 0; at < SLOT; at++)
+            assert_int_equal(buf[at], pattern(slot, at));
+        free(slot->buf);
+    }
+}
+
+static char *image;
+
+/* NULL: the host cannot. */
+static BlockBackend *open_disk(const char *format, const char *aio, bool direct)
+{
+    g_autofree char *arg = g_strdup_printf("driver=%s,cache.direct=%s,file.driver=file,file.filename=%s,file.aio=%s", format,
+                                           direct ? "on" : "off", image, aio);
+    g_autoptr(KvNode) options = keyval_parse(arg, NULL, NULL);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(BlockNode) node = NULL;
+
+    unlink(image);
+    assert_true(block_create(block_driver_find(format), image, NULL, DISK, &err));
+    node = block_node_open(options, BLOCK_OPEN_RDWR, &err);
+    if (!node) {
+        print_message("%s\n", err->message);
+        return NULL;
+    }
+    return blk_new("disk", node);
+}
+
+static void run_all(const char *aio, bool direct)
+{
+    static const char *const formats[] = {"raw", "qcow2"};
+
+    for (unsigned i = 0; i < 4; i++) {
+        BlockBackend *blk = open_disk(formats[i / 2], aio, direct);
+        Load load;
+        if (!blk)
+            skip();
+        load_init(&load, blk, event_loop_main(), i % 2);
+        load_start(&load);
+        while (load.running)
+            blk_drain(blk);
+        load_verify(&load);
+        assert_int_equal(blk_flush(blk), 0);
+        blk_unref(blk);
+    }
+}
+
+static void worker_threads_serve_all_requests(void **state)
+{
+    run_all("threads", false);
+    run_all("threads", true);
+}
+
+static void io_uring_serves_all_requests(void **state)
+{
+    run_all("io_uring", false);
+    run_all("io_uring", true);
+}
+
+static void linux_aio_serves_all_requests(void **state)
+{
+    run_all("native", true);
+}
+
+static void linux_aio_without_o_direct_is_refused(void **state)
+{
+    assert_null(open_disk("raw", "native", false));
+}
+
+static void *loop_thread(void *opaque)
+{
+    event_loop_run(opaque);
+    return NULL;
+}
+
+static void requests_of_an_io_thread_complete_there(void **state)
+{
+    static const char *const engines[] = {"threads", "io_uring"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(engines); i++) {
+        BlockBackend *blk = open_disk("qcow2", engines[i], false);
+        EventLoop *loop = event_loop_new();
+        pthread_t thread;
+        Load load;
+        if (!blk) {
+            event_loop_free(loop);
+            skip();
+        }
+        load_init(&load, blk, loop, true);
+        assert_true(thread_create(&thread, "IO test", loop_thread, loop, NULL));
+        event_loop_call(loop, load_start, &load);
+        do /* from another thread: waits for what is in flight, more may follow */
+            blk_drain(blk);
+        while (__atomic_load_n(&load.started, __ATOMIC_ACQUIRE) < REQUESTS);
+        blk_drain(blk);
+        event_loop_quit(loop);
+        pthread_join(thread, NULL);
+        event_loop_free(loop);
+        load_verify(&load);
+        blk_unref(blk);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(worker_threads_serve_all_requests),
+        cmocka_unit_test(io_uring_serves_all_requests),
+        cmocka_unit_test(linux_aio_serves_all_requests),
+        cmocka_unit_test(linux_aio_without_o_direct_is_refused),
+        cmocka_unit_test(requests_of_an_io_thread_complete_there),
+    };
+    int failed;
+
+    core_init();
+    image = g_strdup_printf("%s/vmm-engines-%d.img", g_get_tmp_dir(), (int)getpid());
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(image);
+    g_free(image);
+    return failed;
+}
