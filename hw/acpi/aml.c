@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ACPI Machine Language, built bottom up (ACPI 6.5, chapter 20; resources 6.4).
- *
- * Not modelled: methods, operation regions, multi-segment names; nothing here needs them.
+ * ACPI Machine Language, built bottom up: data and named objects (ACPI 6.5, chapter 20).
  */
-#include "hw/acpi/aml.h"
+#include "aml-internal.h"
 
 #include <string.h>
 
@@ -21,13 +19,13 @@ enum {
     OP_STRING = 0x0d,
     OP_QWORD = 0x0e,
     OP_SCOPE = 0x10,
-    OP_BUFFER = 0x11,
     OP_PACKAGE = 0x12,
-    OP_EXT = 0x5b,
     OP_EXT_DEVICE = 0x82,
+    PREFIX_DUAL_NAME = 0x2e,
+    PREFIX_MULTI_NAME = 0x2f,
 };
 
-static void put(Aml *aml, uint64_t value, unsigned size)
+void aml_put(Aml *aml, uint64_t value, unsigned size)
 {
     uint8_t bytes[8];
     store_le(bytes, value, size);
@@ -45,35 +43,52 @@ void aml_add(Aml *to, Aml *part)
     g_byte_array_unref(part);
 }
 
-/* NameString, 20.2.2: segments are padded with underscores. */
-static void put_name(Aml *aml, const char *name)
+/* One segment, padded with underscores. Returns what follows it in the path. */
+static const char *put_segment(Aml *aml, const char *path)
 {
     char seg[4] = {'_', '_', '_', '_'};
+    size_t len = strcspn(path, ".");
 
-    if (*name == '\\')
-        put(aml, *name++, 1);
-    size_t len = strlen(name);
     g_assert(len >= 1 && len <= sizeof(seg));
-    memcpy(seg, name, len);
+    memcpy(seg, path, len);
     g_byte_array_append(aml, (const uint8_t *)seg, sizeof(seg));
+    return path[len] ? path + len + 1 : path + len;
+}
+
+void aml_put_name(Aml *aml, const char *path)
+{
+    unsigned segments = 1;
+
+    if (*path == '\\')
+        aml_put(aml, *path++, 1);
+    for (const char *p = path; (p = strchr(p, '.')); p++)
+        segments++;
+    if (segments == 2) {
+        aml_put(aml, PREFIX_DUAL_NAME, 1);
+    } else if (segments > 2) {
+        aml_put(aml, PREFIX_MULTI_NAME, 1);
+        aml_put(aml, segments, 1);
+    }
+    while (segments--)
+        path = put_segment(aml, path);
 }
 
 /* PkgLength, 20.2.4: counts itself. The first byte's top bits say how many bytes follow. */
 static void put_pkg_length(Aml *aml, uint32_t body)
 {
     if (body + 1 < 0x40) {
-        put(aml, body + 1, 1);
+        aml_put(aml, body + 1, 1);
         return;
     }
     unsigned extra = body + 2 < BIT(12) ? 1 : body + 3 < BIT(20) ? 2 : 3;
     uint32_t len = body + 1 + extra;
     g_assert(len < BIT(28));
-    put(aml, (len & 0xf) | extra << 6, 1);
-    put(aml, len >> 4, extra);
+    aml_put(aml, (len & 0xf) | extra << 6, 1);
+    aml_put(aml, len >> 4, extra);
 }
 
 /* opcode PkgLength body; consumes body. */
-static void put_block(Aml *aml, Aml *body)
+void aml_put_block(Aml *aml, Aml *body)
 {
     put_pkg_length(aml, body->len);
     aml_add(aml, body);
@@ -84,19 +99,19 @@ Aml *aml_int(uint64_t value)
     Aml *aml = aml_new();
 
     if (value == 0 || value == 1) {
-        put(aml, value ? OP_ONE : OP_ZERO, 1);
+        aml_put(aml, value ? OP_ONE : OP_ZERO, 1);
     } else if (value <= 0xff) {
-        put(aml, OP_BYTE, 1);
-        put(aml, value, 1);
+        aml_put(aml, OP_BYTE, 1);
+        aml_put(aml, value, 1);
     } else if (value <= 0xffff) {
-        put(aml, OP_WORD, 1);
-        put(aml, value, 2);
+        aml_put(aml, OP_WORD, 1);
+        aml_put(aml, value, 2);
     } else if (value <= 0xffffffff) {
-        put(aml, OP_DWORD, 1);
-        put(aml, value, 4);
+        aml_put(aml, OP_DWORD, 1);
+        aml_put(aml, value, 4);
     } else {
-        put(aml, OP_QWORD, 1);
-        put(aml, value, 8);
+        aml_put(aml, OP_QWORD, 1);
+        aml_put(aml, value, 8);
     }
     return aml;
 }
@@ -104,7 +119,7 @@ Aml *aml_int(uint64_t value)
 Aml *aml_string(const char *s)
 {
     Aml *aml = aml_new();
-    put(aml, OP_STRING, 1);
+    aml_put(aml, OP_STRING, 1);
     g_byte_array_append(aml, (const uint8_t *)s, strlen(s) + 1);
     return aml;
 }
@@ -120,26 +135,26 @@ Aml *aml_eisa_id(const char *id)
         value = value << 5 | (id[i] - 0x40);
     for (int i = 3; i < 7; i++)
         value = value << 4 | g_ascii_xdigit_value(id[i]);
-    put(aml, OP_DWORD, 1);
-    put(aml, GUINT32_SWAP_LE_BE(value), 4);
+    aml_put(aml, OP_DWORD, 1);
+    aml_put(aml, GUINT32_SWAP_LE_BE(value), 4);
     return aml;
 }
 
 Aml *aml_package(uint8_t count, Aml *elements)
 {
     Aml *aml = aml_new(), *body = aml_new();
-    put(body, count, 1);
+    aml_put(body, count, 1);
     aml_add(body, elements);
-    put(aml, OP_PACKAGE, 1);
-    put_block(aml, body);
+    aml_put(aml, OP_PACKAGE, 1);
+    aml_put_block(aml, body);
     return aml;
 }
 
 Aml *aml_name(const char *name, Aml *value)
 {
     Aml *aml = aml_new();
-    put(aml, OP_NAME, 1);
-    put_name(aml, name);
+    aml_put(aml, OP_NAME, 1);
+    aml_put_name(aml, name);
     aml_add(aml, value);
     return aml;
 }
@@ -147,68 +162,20 @@ Aml *aml_name(const char *name, Aml *value)
 Aml *aml_scope(const char *name, Aml *body)
 {
     Aml *aml = aml_new(), *inner = aml_new();
-    put_name(inner, name);
+    aml_put_name(inner, name);
     aml_add(inner, body);
-    put(aml, OP_SCOPE, 1);
-    put_block(aml, inner);
+    aml_put(aml, OP_SCOPE, 1);
+    aml_put_block(aml, inner);
     return aml;
 }
 
 Aml *aml_device(const char *name, Aml *body)
 {
     Aml *aml = aml_new(), *inner = aml_new();
-    put_name(inner, name);
+    aml_put_name(inner, name);
     aml_add(inner, body);
-    put(aml, OP_EXT, 1);
-    put(aml, OP_EXT_DEVICE, 1);
-    put_block(aml, inner);
-    return aml;
-}
-
-/* I/O Port Descriptor, 6.4.2.5: 16-bit decode, fixed base. */
-Aml *aml_io(uint16_t base, uint8_t length)
-{
-    Aml *aml = aml_new();
-    put(aml, 0x47, 1);
-    put(aml, 1, 1);
-    put(aml, base, 2);
-    put(aml, base, 2);
-    put(aml, 1, 1);
-    put(aml, length, 1);
-    return aml;
-}
-
-/* IRQ Descriptor without flags, 6.4.2.1: edge, active high, not shared. */
-Aml *aml_irq(unsigned irq)
-{
-    Aml *aml = aml_new();
-    g_assert(irq < 16);
-    put(aml, 0x22, 1);
-    put(aml, BIT(irq), 2);
-    return aml;
-}
-
-/* 32-bit Fixed Memory Range, 6.4.3.4, writable. */
-Aml *aml_memory32(uint32_t base, uint32_t length)
-{
-    Aml *aml = aml_new();
-    put(aml, 0x86, 1);
-    put(aml, 9, 2);
-    put(aml, 1, 1);
-    put(aml, base, 4);
-    put(aml, length, 4);
-    return aml;
-}
-
-Aml *aml_resources(Aml *descriptors)
-{
-    Aml *aml = aml_new(), *body;
-
-    put(descriptors, 0x79, 1); /* End Tag, 6.4.2.9; checksum 0 means none */
-    put(descriptors, 0, 1);
-    body = aml_int(descriptors->len);
-    aml_add(body, descriptors);
-    put(aml, OP_BUFFER, 1);
-    put_block(aml, body);
+    aml_put(aml, AML_EXT_OP, 1);
+    aml_put(aml, OP_EXT_DEVICE, 1);
+    aml_put_block(aml, inner);
     return aml;
 }

@@ -2,8 +2,8 @@
 /*
  * The DSDT: processors, the ISA devices nobody can probe for, and the soft-off state.
  *
- * ACPI 6.5: 8.4 (processor devices), 6.1 and 6.2 (identification and resources), 7.4.2 (\_S5).
- * There is no PCI host bridge yet; ISA devices hang below \_SB.
+ * ACPI 6.5: 8.4 (processor devices), 6.1 and 6.2 (identification and resources), 7.4.2 (\_S5). PCI is
+ * in acpi-pci.c.
  */
 #include "acpi-dsdt.h"
 
@@ -55,12 +55,13 @@ static Aml *soft_off(void)
 
 Aml *acpi_dsdt_body(const AcpiBoard *board)
 {
-    Aml *body = aml_new(), *sb = aml_new();
+    Aml *body = aml_new(), *sb = aml_new(), *isa = aml_new();
 
     for (unsigned i = 0; i < board->cpus; i++)
         aml_add(sb, cpu_device(i));
     for (unsigned i = 0; i < board->isa_count; i++)
-        aml_add(sb, isa_device(&board->isa[i]));
+        aml_add(isa, isa_device(&board->isa[i]));
+    acpi_dsdt_add_pci(sb, board, isa);
     aml_add(body, aml_scope("\\_SB", sb));
     aml_add(body, soft_off());
     return body;

@@ -11,4 +11,7 @@
 /* The definition block's body, without the table header. */
 Aml *acpi_dsdt_body(const AcpiBoard *board);
 
+/* acpi-pci.c: adds host bridge and interrupt links to \_SB; consumes isa_devices. */
+void acpi_dsdt_add_pci(Aml *sb, const AcpiBoard *board, Aml *isa_devices);
+
 #endif

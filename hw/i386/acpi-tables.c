@@ -238,6 +238,9 @@ static void madt_override(GByteArray *t, uint8_t irq, uint32_t gsi, uint16_t fla
 
 #define MPS_ACTIVE_HIGH_LEVEL 0xd
 
+/* What the PIIX3 may route PCI interrupts to (acpi-pci.c). */
+static const uint8_t pci_irqs[] = {5, 10, 11};
+
 static uint32_t build_madt(AcpiTables *acpi, const AcpiBoard *board)
 {
     uint32_t m = begin_table(acpi, "APIC", 5);
@@ -254,6 +257,8 @@ static uint32_t build_madt(AcpiTables *acpi, const AcpiBoard *board)
     put(t, board->ioapic_base, 4);
     put(t, 0, 4); /* first GSI */
     madt_override(t, 0, board->timer_gsi, 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(pci_irqs); i++)
+        madt_override(t, pci_irqs[i], pci_irqs[i], MPS_ACTIVE_HIGH_LEVEL);
     madt_override(t, board->sci_irq, board->sci_irq, MPS_ACTIVE_HIGH_LEVEL);
     put(t, 4, 1); /* Local APIC NMI: LINT1 of all processors */
     put(t, 6, 1);

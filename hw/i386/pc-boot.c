@@ -14,6 +14,10 @@
 /* The RSDP first, where ACPI 6.5, 5.2.5.1 has the guest look; the tables behind it. */
 #define RSDP_ADDR PC_BIOS_AREA
 #define TABLES_ADDR (PC_BIOS_AREA + ACPI_TABLES_ALIGN)
+/* SMBIOS 2.8, 5.2: the anchor between F0000h and FFFFFh, 16-byte aligned. */
+#define SMBIOS_ANCHOR 0xf0000
+#define SMBIOS_TABLES 0xf0020
+#define SMBIOS_END 0xfe000 /* the BIOS data and vectors of pc-bios-state.c lie above */
 
 static bool build_tables(PcMachine *pc, const AcpiBoard *board, GError **errp)
 {
@@ -23,6 +27,38 @@ static bool build_tables(PcMachine *pc, const AcpiBoard *board, GError **errp)
                          pc->tables->tables->len);
     acpi_tables_link(pc->tables, TABLES_ADDR);
     return true;
+}
+
+SmbiosTables *pc_smbios_build(const PcMachine *pc)
+{
+    const Machine *machine = &pc->machine;
+    g_autofree CpuidTable *cpuid = g_new0(CpuidTable, 1);
+    uint32_t leaf1[4];
+
+    cpu_model_get_cpuid(pc->cpu_model, 0, cpuid);
+    cpuid_table_query(cpuid, 1, 0, leaf1);
+    SmbiosBoard board = {
+        .product = "Standard PC (i440FX + PIIX)",
+        .version = VMM_VERSION,
+        .uuid = machine->uuid,
+        .sockets = machine->smp.sockets,
+        .cores = machine->smp.dies * machine->smp.cores,
+        .threads = machine->smp.threads,
+        .cpu_signature = leaf1[0],
+        .cpu_features = leaf1[3],
+        .ram_size = machine->ram->size,
+        .map = &pc->firmware_map,
+        .with_bios = pc_boots_directly(pc),
+    };
+    return smbios_tables_build(&board);
+}
+
+static bool place_smbios(PcMachine *pc)
+{
+    const SmbiosTables *smbios = pc->smbios;
+
+    return dma_write(&pc->machine.memory, SMBIOS_ANCHOR, smbios->anchor->data, smbios->anchor->len) &&
+           dma_write(&pc->machine.memory, SMBIOS_TABLES, smbios->tables->data, smbios->tables->len);
 }
 
 static bool make_plan(PcMachine *pc, GError **errp)
@@ -45,6 +81,11 @@ bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp)
     /* Firmware brings its own way to find the tables. */
     if (board && pc_boots_directly(pc) && !build_tables(pc, board, errp))
         return false;
+    if (pc_boots_directly(pc)) {
+        pc->smbios = pc_smbios_build(pc);
+        g_assert(pc->smbios->tables->len <= SMBIOS_END - SMBIOS_TABLES);
+        smbios_tables_link(pc->smbios, SMBIOS_TABLES);
+    }
     if (!boot->kernel)
         return true;
     pc->source = boot_source_open(boot, errp);
@@ -65,6 +106,8 @@ static bool place(PcMachine *pc, GError **errp)
     if (acpi && (!dma_write(as, RSDP_ADDR, acpi->rsdp->data, acpi->rsdp->len) ||
                  !dma_write(as, TABLES_ADDR, acpi->tables->data, acpi->tables->len)))
         return error_set(errp, "cannot place the ACPI tables");
+    if (pc->smbios && !place_smbios(pc))
+        return error_set(errp, "cannot place the SMBIOS tables");
     if (!pc->source)
         return true;
     if (!pc->plan && (!boot_source_reload(pc->source, errp) || !make_plan(pc, errp)))
@@ -96,4 +139,5 @@ void pc_boot_release(PcMachine *pc)
     g_clear_pointer(&pc->plan, boot_plan_free);
     g_clear_pointer(&pc->source, boot_source_free);
     g_clear_pointer(&pc->tables, acpi_tables_free);
+    g_clear_pointer(&pc->smbios, smbios_tables_free);
 }

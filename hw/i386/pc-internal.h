@@ -7,6 +7,7 @@
 #define HW_I386_PC_INTERNAL_H
 
 #include "core/bits.h"
+#include "core/bootorder.h"
 #include "hw/i386/pc.h"
 
 enum {
@@ -70,22 +71,25 @@ bool pc_pci_build(PcMachine *pc, GError **errp);
 bool pc_drives_build(PcMachine *pc, GError **errp);
 /* The function that places the ACPI block; after that. */
 bool pc_pci_build_pm(PcMachine *pc, GError **errp);
-/* Where devices may be mapped: start included, end not. After the CPU model. */
-typedef struct PcHoles {
-    uint64_t start32, end32;
-    uint64_t start64, end64; /* empty if the processors cannot address it */
-} PcHoles;
-PcHoles pc_pci_holes(const PcMachine *pc);
+/* The holes for devices; the one above 4 GiB is empty if the processors cannot address it. After the CPU model. */
+AcpiPci pc_pci_holes(const PcMachine *pc);
 
 /* --- pc-pci-setup.c --- */
 /* In a firmware's stead: shadow RAM, interrupt routes, ACPI registers, BARs. */
 void pc_pci_setup(PcMachine *pc);
+
+/* --- pc-firmware.c --- */
+/* Fills fw_cfg; board is NULL without ACPI. */
+bool pc_firmware_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
+/* The boot order in CMOS, at each reset of the machine. */
+void pc_firmware_reset(PcMachine *pc);
 
 /* --- pc-boot.c --- */
 /* No firmware runs: the board prepares what one would. */
 bool pc_boots_directly(const PcMachine *pc);
 /* Builds tables and boot plan from the devices there are. */
 bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
+SmbiosTables *pc_smbios_build(const PcMachine *pc);
 /* Puts tables and kernel into memory and the boot processor at its entry. */
 void pc_boot_reset(PcMachine *pc);
 void pc_boot_release(PcMachine *pc);

@@ -23,6 +23,7 @@
 #include "core/bits.h"
 #include "core/error.h"
 #include "core/host.h"
+#include "pc-bios/lookup.h"
 #include "pc-internal.h"
 
 #define LOW_RAM_END 0xa0000ull
@@ -43,12 +44,13 @@ static void add_ram(PcMachine *pc, const char *name, uint64_t gpa, uint64_t ram_
     memory_region_add(&pc->machine.memory_root, gpa, mr, 0);
 }
 
-static bool load_firmware(PcMachine *pc, const char *path, GError **errp)
+static bool load_firmware(PcMachine *pc, const char *name, GError **errp)
 {
+    g_autofree char *path = firmware_find(&pc->machine, name, "firmware image", errp);
     g_autofree uint8_t *data = NULL;
     size_t len;
 
-    if (!host_load_file(path, FIRMWARE_MAX, "firmware image", &data, &len, errp))
+    if (!path || !host_load_file(path, FIRMWARE_MAX, "firmware image", &data, &len, errp))
         return false;
     if (!len || len % (64 * KIB))
         return error_set(errp, "firmware image '%s' is %zu bytes long: it has to be a multiple of 64 KiB", path, len);
@@ -73,6 +75,11 @@ static void build_map(PcMachine *pc, uint64_t below_4g, uint64_t above_4g)
     memmap_add(map, MIB, below_4g - MIB, MEMMAP_RAM);
     memmap_add(map, KVM_PAGES, KVM_PAGES_SIZE, MEMMAP_RESERVED);
     memmap_add(map, 4 * GIB - pc->firmware_size, pc->firmware_size, MEMMAP_RESERVED);
+    memmap_add(map, 4 * GIB, above_4g, MEMMAP_RAM);
+
+    map = &pc->firmware_map;
+    memmap_add(map, 0, below_4g, MEMMAP_RAM);
+    memmap_add(map, KVM_PAGES, KVM_PAGES_SIZE, MEMMAP_RESERVED);
     memmap_add(map, 4 * GIB, above_4g, MEMMAP_RAM);
 }
 

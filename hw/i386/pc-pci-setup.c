@@ -149,7 +149,7 @@ static void set_interrupt_line(PciDevice *pci, void *opaque)
 
 void pc_pci_setup(PcMachine *pc)
 {
-    PcHoles holes = pc_pci_holes(pc);
+    AcpiPci holes = pc_pci_holes(pc);
     Setup setup = {
         .pc = pc,
         .bars = g_array_new(false, false, sizeof(BarRef)),

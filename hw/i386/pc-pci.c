@@ -95,11 +95,11 @@ bool pc_pci_build_pm(PcMachine *pc, GError **errp)
     return pc_realize(&pc->piix4_pm->pci.dev, errp);
 }
 
-PcHoles pc_pci_holes(const PcMachine *pc)
+AcpiPci pc_pci_holes(const PcMachine *pc)
 {
     uint64_t below_4g = MIN(pc->machine.ram->size, pc->max_ram_below_4g), above = pc->machine.ram->size - below_4g;
     uint64_t end = BIT(cpu_model_phys_bits(pc->cpu_model));
-    PcHoles holes = {
+    AcpiPci holes = {
         .start32 = below_4g <= 2 * GIB ? 2 * GIB : below_4g <= 3 * GIB ? 3 * GIB : 0xe0000000,
         .end32 = IOAPIC_DEFAULT_BASE,
         .start64 = align_up(4 * GIB + above, GIB),

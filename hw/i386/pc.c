@@ -149,18 +149,7 @@ static bool build_fw_cfg(PcMachine *pc, GError **errp)
     fw_cfg_add_u16(pc->fw_cfg, FW_CFG_MAX_CPUS, machine->smp.cpus);
     fw_cfg_add_u16(pc->fw_cfg, FW_CFG_NOGRAPHIC, 1);
     fw_cfg_add_bytes(pc->fw_cfg, FW_CFG_UUID, machine->uuid, sizeof(machine->uuid));
-
-    struct {
-        uint64_t base, size;
-        uint32_t type;
-    } __attribute__((packed)) e820[MEMMAP_MAX];
-    for (unsigned i = 0; i < pc->map.count; i++) {
-        const MemMapEntry *e = &pc->map.entries[i];
-        e820[i].base = e->base;
-        e820[i].size = e->size;
-        e820[i].type = e->type;
-    }
-    return fw_cfg_add_file(pc->fw_cfg, "etc/e820", e820, pc->map.count * sizeof(e820[0]), errp);
+    return true;
 }
 
 static bool build_serials(PcMachine *pc, GError **errp)
@@ -285,7 +274,7 @@ static unsigned describe_isa(const PcMachine *pc, AcpiIsaDevice *isa)
     }
     isa[n++] = (AcpiIsaDevice){"FWCF", "QEMU0002", 0, {{PORT_FW_CFG, FW_CFG_IO_SIZE}}, ACPI_NO_IRQ};
     isa[n++] = (AcpiIsaDevice){"SYSR", "PNP0C02", 0,
-                               {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}, {PORT_RESET, 1}}, ACPI_NO_IRQ};
+                               {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMBUS, PIIX4_SMBUS_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}}, ACPI_NO_IRQ};
     g_assert(n <= MAX_ISA_DEVICES);
     return n;
 }
@@ -312,13 +301,17 @@ static bool build_boot(PcMachine *pc, GError **errp)
         .reset_port = PORT_RESET,
         .reset_value = RST_CNT_SYS_RST | RST_CNT_RST_CPU,
         .has_8042 = pc->kbc,
+        .pci = pc_pci_holes(pc),
         .isa = isa,
         .isa_count = describe_isa(pc, isa),
     };
-    return pc_boot_build(pc, pc->acpi ? &board : NULL, errp);
+    return pc_boot_build(pc, pc->acpi ? &board : NULL, errp) &&
+           pc_firmware_build(pc, pc->acpi ? &board : NULL, errp);
 }
 
 /* --- the machine --- */
+
+#define DEFAULT_FIRMWARE "bios-256k.bin" /* SeaBIOS */
 
 static bool pc_build(Machine *machine, GError **errp)
 {
@@ -328,7 +321,7 @@ static bool pc_build(Machine *machine, GError **errp)
         return error_set(errp, "-initrd and -append belong to a kernel: give one with -kernel");
     /* Under qtest no processor runs, so none needs a program. */
     if (!machine->boot.kernel && !machine->boot.firmware && machine->accel->ops != &qtest_accel_ops)
-        return error_set(errp, "there is nothing to boot: give a kernel with -kernel or a firmware image with -bios");
+        machine->boot.firmware = g_strdup(DEFAULT_FIRMWARE);
     if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
         !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) || !build_fw_cfg(pc, errp) ||
         !build_serials(pc, errp) || !build_user_devices(pc, errp) ||
@@ -343,6 +336,7 @@ static void pc_reset(Machine *machine)
     PcMachine *pc = (PcMachine *)machine;
 
     pc_memory_set_a20(pc, true);
+    pc_firmware_reset(pc);
     pc_boot_reset(pc);
 }
 

@@ -59,6 +59,7 @@ typedef struct Options {
     GPtrArray *monitors; /* of MonitorOptions *: -monitor, -qmp, -mon; options_resolve adds those of "mon:" */
     CpuOptions cpu;
     BootOptions boot;
+    GPtrArray *firmware_dirs; /* of char *: -L */
     GPtrArray *globals;  /* of GlobalProperty *: -global */
     char *name;          /* -name guest= */
     char *process_name;  /* -name process= */

@@ -34,8 +34,19 @@ typedef struct CpuOptions {
 
 #define MAX_SERIALS 4 /* COM1..COM4 */
 
+/* -option-rom */
+typedef struct OptionRom {
+    char *file;
+    int32_t bootindex; /* -1: none */
+} OptionRom;
+
 typedef struct BootOptions {
     char *kernel, *initrd, *append, *firmware; /* NULL: not given */
+    /* -boot: letters of drives, NULL if not given. */
+    char *order, *once;
+    bool menu, strict;
+    int splash_time, reboot_timeout; /* ms; -1: not given */
+    GPtrArray *option_roms;          /* of OptionRom *; may be NULL */
 } BootOptions;
 
 /* -rtc: values of the clock's properties of the same names, for the board to set; NULL: not given. */
@@ -87,6 +98,7 @@ struct Machine {
                                 * after its own and takes them; never NULL */
     GPtrArray *firmware_dirs;  /* -L: of char *, where firmware is looked for first; never NULL */
     bool no_reboot, no_shutdown;
+    bool nographic; /* there is no screen: text goes to the first serial port */
     PanicAction panic_action;
     WatchdogAction watchdog_action;
     uint8_t uuid[16];   /* -uuid, in the order it is written; zero: not given */
@@ -109,6 +121,7 @@ struct Machine {
     void *ioapic_eoi_opaque;
     Vcpu **vcpus; /* smp.cpus of them: an empty array until MachineType.build fills it */
     GPtrArray *devices; /* of Device *, reset in order, freed in reverse */
+    GPtrArray *boot_order; /* core/bootorder.h */
 
     /* Run state (src/core/runstate.c). */
     RunState run_state;

@@ -83,6 +83,9 @@ static bool set_machine_options(Machine *machine, Options *options, GError **err
     }
     machine->boot = options->boot;
     options->boot = (BootOptions){0};
+    for (guint i = 0; i < options->firmware_dirs->len; i++)
+        g_ptr_array_add(machine->firmware_dirs, g_strdup(g_ptr_array_index(options->firmware_dirs, i)));
+    machine->nographic = options->nographic;
     machine->rtc.base = g_strdup(keyval_get(options->rtc, "base"));
     machine->rtc.clock = g_strdup(keyval_get(options->rtc, "clock"));
     machine->no_reboot = options->no_reboot;

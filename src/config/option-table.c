@@ -78,7 +78,16 @@ const OptionSpec option_table[] = {
     {"initrd", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.initrd),
      "initial RAM disk; for multiboot: modules, FILE[ ARGS][,FILE...]"},
     {"append", "TEXT", GROUP_BOOT, opt_set_string, FIELD(boot.append), "the kernel's command line"},
-    {"bios", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.firmware), "firmware image"},
+    {"bios", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.firmware),
+     "firmware image, looked for as -L says. Default without -kernel: bios-256k.bin"},
+    {"L", "DIR", GROUP_BOOT, opt_firmware_dir, 0,
+     "look for firmware and option ROMs here first; repeats are looked through in order"},
+    {"boot", "[order=]DRIVES[,once=DRIVES][,PROP=VALUE...]", GROUP_BOOT, opt_boot, 0,
+     "what the firmware boots: drives are a, b (floppy), c (disk), d (CD-ROM), n\n"
+     "(network); once= is for the first boot only; menu=on lets a user choose, for\n"
+     "splash-time= ms; strict=on tries only devices with bootindex=; when all fail it\n"
+     "tries again after reboot-timeout= ms (-1: never)"},
+    {"option-rom", "FILE[,bootindex=N]", GROUP_BOOT, opt_option_rom, 0, "an option ROM for the firmware to run"},
     {"action", "EVENT=ACTION[,EVENT=ACTION...]", GROUP_BOOT, opt_action, 0,
      "what to do when something happens to the guest:\n"
      "  reboot=reset|shutdown  shutdown=poweroff|pause\n"

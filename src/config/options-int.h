@@ -74,6 +74,9 @@ bool accel_resolve(Options *options, GError **errp);
 /* -machine KEY=, also spelled with "_" for "-". */
 const char *machine_property(const Options *options, const char *key);
 
+/* opt-boot.c */
+OptionHandler opt_boot, opt_option_rom, opt_firmware_dir;
+
 /* topology.c */
 OptionHandler opt_smp;
 bool smp_resolve(KvNode *smp, SmpTopology *out, GError **errp);

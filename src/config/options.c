@@ -37,6 +37,8 @@ void options_init(Options *options)
         .blockdevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
+        .firmware_dirs = g_ptr_array_new_with_free_func(g_free),
+        .boot = {.splash_time = -1, .reboot_timeout = -1},
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_options_free),
         .globals = g_ptr_array_new_with_free_func(global_property_free),
         .vcpu_affinity = g_array_new(FALSE, FALSE, sizeof(VcpuAffinity)),
@@ -74,6 +76,10 @@ void options_release(Options *options)
     g_ptr_array_free(options->blockdevs, TRUE);
     g_ptr_array_free(options->chardevs, TRUE);
     g_ptr_array_free(options->serials, TRUE);
+    g_ptr_array_free(options->firmware_dirs, TRUE);
+    g_free(options->boot.order);
+    g_free(options->boot.once);
+    g_clear_pointer(&options->boot.option_roms, g_ptr_array_unref);
     g_ptr_array_free(options->monitors, TRUE);
     g_ptr_array_free(options->globals, TRUE);
     g_ptr_array_free(options->given, TRUE);

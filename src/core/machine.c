@@ -8,6 +8,7 @@
 #include "core/machine.h"
 
 #include "core/bits.h"
+#include "core/bootorder.h"
 #include "core/lock.h"
 #include "core/object.h"
 #include "core/thread-context.h"
@@ -29,6 +30,8 @@ Machine *machine_new(const MachineType *type)
     machine->devices = g_ptr_array_new();
     machine->objects = g_ptr_array_new();
     machine->firmware_dirs = g_ptr_array_new_with_free_func(g_free);
+    machine->boot_order = boot_order_new();
+    machine->boot.splash_time = machine->boot.reboot_timeout = -1;
     machine->run_state = RUN_STATE_PRELAUNCH;
     pthread_mutex_init(&machine->request_lock, NULL);
     timer_init(&machine->request_timer, event_loop_main(), VMCLOCK_MONO, machine_serve_requests, machine);
@@ -174,6 +177,9 @@ static void free_options(Machine *machine)
     g_free(machine->boot.initrd);
     g_free(machine->boot.append);
     g_free(machine->boot.firmware);
+    g_free(machine->boot.order);
+    g_free(machine->boot.once);
+    g_clear_pointer(&machine->boot.option_roms, g_ptr_array_unref);
     for (unsigned i = 0; i < MAX_SERIALS; i++)
         g_free(machine->serial[i]);
 }
@@ -188,6 +194,7 @@ void machine_free(Machine *machine)
     g_ptr_array_unref(machine->devices);
     g_ptr_array_unref(machine->objects);
     g_ptr_array_unref(machine->firmware_dirs);
+    g_ptr_array_unref(machine->boot_order);
     g_free(machine->vcpus);
     free_options(machine);
     g_free(machine);

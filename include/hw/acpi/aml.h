@@ -16,6 +16,7 @@
 #define HW_ACPI_AML_H
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef GByteArray Aml;
@@ -31,8 +32,8 @@ Aml *aml_eisa_id(const char *id);
 /* count elements, already added to elements. */
 Aml *aml_package(uint8_t count, Aml *elements);
 
-/* Named objects. Names are one segment of up to four characters ("_HID", "COM1"), in aml_scope
- * optionally behind a root backslash ("\\_SB"). */
+/* Named objects. A name is one to four characters ("_HID", "COM1"), or where one refers to something
+ * a path of them ("\\_SB.PCI0.ISA"). */
 Aml *aml_name(const char *name, Aml *value);
 Aml *aml_scope(const char *name, Aml *body);
 Aml *aml_device(const char *name, Aml *body);
@@ -41,6 +42,32 @@ Aml *aml_device(const char *name, Aml *body);
 Aml *aml_io(uint16_t base, uint8_t length);
 Aml *aml_irq(unsigned irq); /* edge, active high, exclusive */
 Aml *aml_memory32(uint32_t base, uint32_t length);
+Aml *aml_interrupts(const uint32_t *irqs, unsigned count); /* level, active high, shared */
+/* What a bus passes on, both ends included: bus numbers, ports, memory (wide where it has to be). */
+Aml *aml_bus_window(uint8_t min, uint8_t max);
+Aml *aml_io_window(uint16_t min, uint16_t max);
+Aml *aml_memory_window(uint64_t min, uint64_t max);
 Aml *aml_resources(Aml *descriptors);
+
+/* Code. */
+Aml *aml_ref(const char *path);
+Aml *aml_arg(unsigned n);
+Aml *aml_method(const char *name, unsigned args, bool serialized, Aml *body);
+Aml *aml_return(Aml *value);
+Aml *aml_store(Aml *value, Aml *target);
+Aml *aml_and(Aml *a, Aml *b);
+Aml *aml_or(Aml *a, Aml *b);
+Aml *aml_if(Aml *predicate, Aml *body);
+Aml *aml_create_dword_field(Aml *buffer, unsigned offset, const char *name);
+
+/* Address spaces of operation regions, 5.5.2.4. */
+typedef enum AmlSpace {
+    AML_SYSTEM_MEMORY = 0,
+    AML_SYSTEM_IO = 1,
+    AML_PCI_CONFIG = 2,
+} AmlSpace;
+Aml *aml_operation_region(const char *name, AmlSpace space, uint32_t offset, uint32_t len);
+/* Fields of one byte each from the region's start; names end with NULL. */
+Aml *aml_byte_fields(const char *region, const char *const *names);
 
 #endif

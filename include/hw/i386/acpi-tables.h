@@ -30,6 +30,12 @@ typedef struct AcpiIsaDevice {
     int irq; /* ACPI_NO_IRQ: none */
 } AcpiIsaDevice;
 
+/* Where PCI devices may be mapped: start included, end not. */
+typedef struct AcpiPci {
+    uint64_t start32, end32;
+    uint64_t start64, end64; /* empty: none above 4 GiB */
+} AcpiPci;
+
 typedef struct AcpiBoard {
     unsigned cpus;
     const uint32_t *apic_ids; /* cpus of them; the processor UID is the index */
@@ -46,6 +52,7 @@ typedef struct AcpiBoard {
     bool has_8042;
     bool has_vga;
 
+    AcpiPci pci;
     const AcpiIsaDevice *isa;
     unsigned isa_count;
 } AcpiBoard;

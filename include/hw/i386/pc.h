@@ -15,6 +15,7 @@
 #include "hw/i386/cpu-model.h"
 #include "hw/i386/memmap.h"
 #include "hw/ide/ide.h"
+#include "hw/i386/smbios.h"
 #include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
@@ -44,7 +45,8 @@ typedef struct PcMachine {
     RamBlock *firmware_block;
     MemoryRegion firmware;
     uint64_t firmware_size, firmware_isa_size; /* above: at 4 GiB; what of it shows below 1 MiB */
-    MemMap map;
+    MemMap map;          /* as firmware reports it, and as a kernel booted without one is told */
+    MemMap firmware_map; /* as firmware is told */
 
     /* Devices; all belong to machine.devices. NULL where the accelerator has them. */
     I440fx *i440fx;
@@ -69,6 +71,8 @@ typedef struct PcMachine {
     AcpiTables *tables;  /* linked; NULL without ACPI */
     BootSource *source;  /* -kernel */
     BootPlan *plan;      /* ready for the next reset; NULL: made anew then */
+    SmbiosTables *smbios; /* linked; NULL where firmware places them */
+    unsigned firmware_resets; /* resets so far: -boot once= is for the first */
 } PcMachine;
 
 extern const MachineType pc_machine_type;
