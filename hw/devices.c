@@ -19,6 +19,7 @@
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
 #include "hw/rtc/mc146818.h"
+#include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/virtio/virtio-devices.h"
 
@@ -28,6 +29,7 @@ const DeviceType *const device_types[] = {
     &ioapic_type,
     &i8259_type,
     &i8254_type,
+    &hpet_type,
     &mc146818_type,
     &i8042_type,
     &port92_type,

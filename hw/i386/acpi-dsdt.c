@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "hw/acpi/pm.h"
+#include "hw/timer/hpet.h"
 
 /* ACPI0007, 8.4.1: _UID matches the MADT's processor UID. */
 static Aml *cpu_device(unsigned index)
@@ -42,6 +43,17 @@ static Aml *isa_device(const AcpiIsaDevice *dev)
     return aml_device(dev->name, body);
 }
 
+static Aml *hpet_device(uint32_t base)
+{
+    Aml *body = aml_new(), *crs = aml_new();
+
+    aml_add(body, aml_name("_HID", aml_eisa_id("PNP0103")));
+    aml_add(body, aml_name("_UID", aml_int(0)));
+    aml_add(crs, aml_memory32(base, HPET_SIZE));
+    aml_add(body, aml_name("_CRS", aml_resources(crs)));
+    return aml_device("HPET", body);
+}
+
 /* SLP_TYPa, SLP_TYPb and two reserved elements. */
 static Aml *soft_off(void)
 {
@@ -62,6 +74,8 @@ Aml *acpi_dsdt_body(const AcpiBoard *board)
     for (unsigned i = 0; i < board->isa_count; i++)
         aml_add(isa, isa_device(&board->isa[i]));
     acpi_dsdt_add_pci(sb, board, isa);
+    if (board->hpet_base)
+        aml_add(sb, hpet_device(board->hpet_base));
     aml_add(body, aml_scope("\\_SB", sb));
     aml_add(body, soft_off());
     return body;

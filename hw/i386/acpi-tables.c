@@ -145,6 +145,7 @@ enum {
 #define BOOT_8042 BIT(1)
 #define BOOT_NO_VGA BIT(2)
 
+#define HPET_MIN_TICK 100 /* between periodic interrupts that are not lost, in clocks */
 #define PM_PROFILE_DESKTOP 1
 #define CMOS_CENTURY 0x32
 #define NO_C2 101   /* worst-case latencies that say: not supported */
@@ -269,6 +270,22 @@ static uint32_t build_madt(AcpiTables *acpi, const AcpiBoard *board)
     return m;
 }
 
+/* IA-PC HPET 1.0a, 3.2.4. */
+static uint32_t build_hpet(AcpiTables *acpi, const AcpiBoard *board)
+{
+    uint32_t h = begin_table(acpi, "HPET", 1);
+    GByteArray *t = acpi->tables;
+
+    put(t, board->hpet_id, 4);
+    put(t, 0, 4); /* Generic Address Structure: memory */
+    put(t, board->hpet_base, 8);
+    put(t, 0, 1); /* its number */
+    put(t, HPET_MIN_TICK, 2);
+    put(t, 0, 1);
+    end_table(acpi, h);
+    return h;
+}
+
 /* RSDT (4-byte pointers) or XSDT (8-byte). */
 static uint32_t build_root(AcpiTables *acpi, const char *signature, unsigned size, const uint32_t *targets,
                            unsigned count)
@@ -308,9 +325,14 @@ AcpiTables *acpi_tables_build(const AcpiBoard *board)
     acpi->fixups = g_array_new(FALSE, TRUE, sizeof(AcpiFixup));
     uint32_t facs = build_facs(acpi);
     uint32_t dsdt = build_dsdt(acpi, board);
-    const uint32_t targets[] = {build_fadt(acpi, board, facs, dsdt), build_madt(acpi, board)};
-    uint32_t rsdt = build_root(acpi, "RSDT", 4, targets, G_N_ELEMENTS(targets));
-    uint32_t xsdt = build_root(acpi, "XSDT", 8, targets, G_N_ELEMENTS(targets));
+    uint32_t targets[3];
+    unsigned count = 0;
+    targets[count++] = build_fadt(acpi, board, facs, dsdt);
+    targets[count++] = build_madt(acpi, board);
+    if (board->hpet_base)
+        targets[count++] = build_hpet(acpi, board);
+    uint32_t rsdt = build_root(acpi, "RSDT", 4, targets, count);
+    uint32_t xsdt = build_root(acpi, "XSDT", 8, targets, count);
     build_rsdp(acpi, rsdt, xsdt);
     return acpi;
 }

@@ -70,6 +70,27 @@ static void set_a20(void *opaque, int source, int level)
         i8042_note_a20(pc->kbc, level);
 }
 
+static void set_legacy_replacement(void *opaque, int pin, int level)
+{
+    PcMachine *pc = opaque;
+
+    i8254_set_irq_disabled(pc->pit, level);
+}
+
+static bool build_hpet(PcMachine *pc, GError **errp)
+{
+    Irq gsi[GSI_COUNT];
+
+    for (int i = 0; i < GSI_COUNT; i++)
+        gsi[i] = machine_gsi(&pc->machine, i);
+    pc->hpet = (Hpet *)device_new(&hpet_type, &pc->machine, NULL);
+    hpet_connect(pc->hpet, gsi, pc->pit ? (Irq){set_legacy_replacement, pc, 0} : (Irq){0});
+    if (!pc_realize(&pc->hpet->dev, errp))
+        return false;
+    memory_region_add(&pc->machine.memory_root, HPET_BASE, &pc->hpet->mmio, 1);
+    return true;
+}
+
 static bool build_timers(PcMachine *pc, GError **errp)
 {
     Machine *machine = &pc->machine;
@@ -82,8 +103,10 @@ static bool build_timers(PcMachine *pc, GError **errp)
         pc_map_ports(pc, PORT_PIT, &pc->pit->io);
         pc_map_ports(pc, PORT_NMI_SC, &pc->pit->port61);
     }
+    if (pc->hpet_enabled && !build_hpet(pc, errp))
+        return false;
     pc->rtc = (Mc146818 *)device_new(&mc146818_type, machine, NULL);
-    mc146818_connect(pc->rtc, machine_gsi(machine, IRQ_RTC));
+    mc146818_connect(pc->rtc, pc->hpet ? hpet_rtc_irq(pc->hpet) : machine_gsi(machine, IRQ_RTC));
     if ((machine->rtc.base && !device_set_property(&pc->rtc->dev, "base", machine->rtc.base, errp)) ||
         (machine->rtc.clock && !device_set_property(&pc->rtc->dev, "clock", machine->rtc.clock, errp))) {
         device_free(&pc->rtc->dev);
@@ -301,6 +324,8 @@ static bool build_boot(PcMachine *pc, GError **errp)
         .reset_port = PORT_RESET,
         .reset_value = RST_CNT_SYS_RST | RST_CNT_RST_CPU,
         .has_8042 = pc->kbc,
+        .hpet_base = pc->hpet ? HPET_BASE : 0,
+        .hpet_id = pc->hpet ? hpet_block_id(pc->hpet) : 0,
         .pci = pc_pci_holes(pc),
         .isa = isa,
         .isa_count = describe_isa(pc, isa),
@@ -360,6 +385,7 @@ static bool pc_power_button(Machine *machine)
 
 static const Property pc_props[] = {
     {"acpi", PROP_BOOL, offsetof(PcMachine, acpi), "on", "ACPI tables and power management", NULL, 0, 0},
+    {"hpet", PROP_BOOL, offsetof(PcMachine, hpet_enabled), "on", "high precision event timer", NULL, 0, 0},
     {"i8042", PROP_BOOL, offsetof(PcMachine, i8042_enabled), "on", "keyboard controller", NULL, 0, 0},
     {"max-ram-below-4g", PROP_SIZE, offsetof(PcMachine, max_ram_below_4g), "3G",
      "RAM beyond this is mapped above 4 GiB", NULL, MIB, 0xe0000000},

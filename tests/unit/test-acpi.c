@@ -31,7 +31,7 @@ static AcpiTables *build(unsigned cpus, uint32_t first_id)
     AcpiBoard board = {
         .cpus = cpus, .apic_ids = ids, .lapic_base = 0xfee00000, .ioapic_base = 0xfec00000, .sci_irq = 9,
         .timer_gsi = 2, .pm_base = 0x600, .smi_cmd = 0xb2, .reset_port = 0xcf9, .reset_value = 6,
-        .has_8042 = true, .isa = isa, .pci = {0x80000000, 0xfec00000, 0x140000000, 0x8140000000},
+        .has_8042 = true, .hpet_base = 0xfed00000, .hpet_id = 0x8086a201, .isa = isa, .pci = {0x80000000, 0xfec00000, 0x140000000, 0x8140000000},
         .isa_count = G_N_ELEMENTS(isa),
     };
     AcpiTables *acpi = acpi_tables_build(&board);
@@ -71,12 +71,15 @@ static void rsdp_leads_to_every_table_by_32_and_64_bit_pointers(void **state)
     assert_int_equal(r[15], 2);
     const uint8_t *rsdt = table_at(acpi, load_le(r + 16, 4), "RSDT");
     const uint8_t *xsdt = table_at(acpi, load_le(r + 24, 8), "XSDT");
-    assert_int_equal(load_le(rsdt + 4, 4), 36 + 2 * 4);
-    assert_int_equal(load_le(xsdt + 4, 4), 36 + 2 * 8);
-    for (int i = 0; i < 2; i++)
+    assert_int_equal(load_le(rsdt + 4, 4), 36 + 3 * 4);
+    assert_int_equal(load_le(xsdt + 4, 4), 36 + 3 * 8);
+    for (int i = 0; i < 3; i++)
         assert_int_equal(load_le(rsdt + 36 + 4 * i, 4), load_le(xsdt + 36 + 8 * i, 8));
     const uint8_t *fadt = table_at(acpi, load_le(xsdt + 36, 8), "FACP");
     table_at(acpi, load_le(xsdt + 44, 8), "APIC");
+    const uint8_t *hpet = table_at(acpi, load_le(xsdt + 52, 8), "HPET");
+    assert_int_equal(load_le(hpet + 36, 4), 0x8086a201);
+    assert_int_equal(load_le(hpet + 44, 8), 0xfed00000);
     table_at(acpi, load_le(fadt + 40, 4), "DSDT");
     assert_int_equal(load_le(fadt + 140, 8), load_le(fadt + 40, 4));
     uint32_t facs = load_le(fadt + 36, 4);
@@ -207,6 +210,7 @@ static void the_reference_compiler_takes_every_table_apart_and_together(void **s
     } tables[] = {
         {"facp", fadt},
         {"apic", table_at(acpi, load_le(xsdt + 44, 8), "APIC")},
+        {"hpet", table_at(acpi, load_le(xsdt + 52, 8), "HPET")},
         {"facs", table_at(acpi, load_le(fadt + 36, 4), "FACS")},
         {"dsdt", table_at(acpi, load_le(fadt + 40, 4), "DSDT")},
     };

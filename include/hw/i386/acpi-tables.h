@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ACPI tables of a PC: RSDP, RSDT, XSDT, FADT, FACS, MADT and DSDT.
+ * The ACPI tables of a PC: RSDP, RSDT, XSDT, FADT, FACS, MADT, HPET and DSDT.
  *
  * The board says what it is made of (AcpiBoard); the tables say it to the guest. They are built
  * without knowing where they will lie: pointers are offsets plus a list of where they are, so that
@@ -43,6 +43,8 @@ typedef struct AcpiBoard {
     uint8_t ioapic_id;
     uint8_t sci_irq;
     uint8_t timer_gsi; /* where ISA IRQ 0 arrives */
+
+    uint32_t hpet_base, hpet_id; /* where it lies and its block id; 0: none */
 
     uint16_t pm_base; /* hw/acpi/pm.h gives the layout */
     bool pm_timer_32bit;

@@ -26,6 +26,7 @@
 #include "hw/pci/i440fx.h"
 #include "hw/pci/piix3.h"
 #include "hw/rtc/mc146818.h"
+#include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 
 #define PC_RAM_PIECES 3
@@ -36,6 +37,7 @@ typedef struct PcMachine {
     /* Properties. */
     bool acpi;
     bool i8042_enabled;
+    bool hpet_enabled;
     uint64_t max_ram_below_4g;
 
     /* Memory, hw/i386/pc-memory.c. */
@@ -57,6 +59,7 @@ typedef struct PcMachine {
     IoApic *ioapic;
     LapicBus *lapics;
     I8254 *pit;
+    Hpet *hpet; /* NULL: hpet=off */
     Mc146818 *rtc;
     I8042 *kbc;
     Port92 *port92;
