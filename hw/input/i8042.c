@@ -4,9 +4,10 @@
  * Sources: IBM PC/AT Technical Reference, "Keyboard Controller" and "Keyboard"; IBM PS/2 Hardware
  * Interface Technical Reference for the auxiliary port.
  *
- * A keyboard answers its commands, but nobody types. The auxiliary port works and nothing is plugged
- * into it: what is sent there times out at once, as the controller reports it.
- * Not modelled: passwords, the test inputs, output port bits other than reset and A20.
+ * The output buffer holds one byte. When the guest has read it the next comes from the controller itself,
+ * else from the keyboard, else from the mouse, unless their interface is disabled.
+ *
+ * Not modelled: passwords, the test inputs, output port bits other than reset and A20, time-outs.
  *
  * Locking: machine_lock.
  */
@@ -21,7 +22,6 @@
 #define ST_CMD      0x08 /* the last write was to port 64h */
 #define ST_UNLOCKED 0x10
 #define ST_AUX      0x20 /* the byte came from the auxiliary port */
-#define ST_TIMEOUT  0x40
 
 /* Command byte. */
 #define CB_KBD_INT     0x01
@@ -61,27 +61,12 @@ enum {
 #define SELF_TEST_PASSED 0x55
 #define INPUT_PORT_IDLE  0x80 /* keyboard not locked */
 
-/* Keyboard commands, port 60h, and answers. */
-enum {
-    KBD_SET_LEDS = 0xed,
-    KBD_ECHO = 0xee,
-    KBD_SCAN_SET = 0xf0,
-    KBD_IDENTIFY = 0xf2,
-    KBD_SET_RATE = 0xf3,
-    KBD_ENABLE = 0xf4,
-    KBD_DISABLE = 0xf5,
-    KBD_DEFAULTS = 0xf6,
-    KBD_RESEND = 0xfe,
-    KBD_RESET = 0xff,
-    ANSWER_ACK = 0xfa,
-    ANSWER_RESEND = 0xfe,
-    ANSWER_TEST_PASSED = 0xaa,
-};
+#define TRANSLATED_BREAK 0x80
+#define SET2_BREAK 0xf0
 
 static const I8042Regs reset_regs = {
     .status = ST_CMD | ST_UNLOCKED | ST_SYS,
     .output_port = OP_NOT_RESET | OP_A20 | OP_OTHER,
-    .kbd_scan_set = 2,
     .ram = {CB_KBD_INT | CB_SYS | CB_DISABLE_AUX | CB_TRANSLATE}, /* as PC firmware leaves it */
 };
 
@@ -92,7 +77,7 @@ static uint8_t command_byte(const I8042Regs *r)
 
 static uint8_t status(const I8042Regs *r)
 {
-    return r->status | (r->queue_len ? ST_OBF | r->queue[0].status : 0);
+    return r->status | (r->full ? ST_OBF | r->output.status : 0);
 }
 
 static void update_irq(I8042 *kbc)
@@ -103,6 +88,62 @@ static void update_irq(I8042 *kbc)
 
     irq_set(&kbc->kbd_irq, (st & ST_OBF) && !aux && (command_byte(r) & CB_KBD_INT));
     irq_set(&kbc->aux_irq, (st & ST_OBF) && aux && (command_byte(r) & CB_AUX_INT));
+}
+
+/* --- the output buffer --- */
+
+static bool take_answer(I8042Regs *r)
+{
+    if (!r->queue_len)
+        return false;
+    r->output = r->queue[0];
+    r->queue_len--;
+    memmove(&r->queue[0], &r->queue[1], r->queue_len * sizeof(r->queue[0]));
+    return true;
+}
+
+/* With translation the break prefix becomes a bit of the byte after it. */
+static bool take_key(I8042 *kbc)
+{
+    I8042Regs *r = &kbc->regs;
+    bool translate = command_byte(r) & CB_TRANSLATE;
+    uint8_t byte;
+
+    if (command_byte(r) & CB_DISABLE_KBD)
+        return false;
+    while (ps2_queue_pop(&kbc->kbd.regs.out, &byte)) {
+        if (translate && byte == SET2_BREAK) {
+            r->translating_break = true;
+            continue;
+        }
+        if (translate)
+            byte = ps2_translate(byte) | (r->translating_break ? TRANSLATED_BREAK : 0);
+        r->translating_break = false;
+        r->output = (I8042Byte){byte, 0};
+        return true;
+    }
+    return false;
+}
+
+static bool take_mouse(I8042 *kbc)
+{
+    uint8_t byte;
+
+    if ((command_byte(&kbc->regs) & CB_DISABLE_AUX) || !ps2_queue_pop(&kbc->mouse.regs.out, &byte))
+        return false;
+    ps2_mouse_continue(&kbc->mouse);
+    kbc->regs.output = (I8042Byte){byte, ST_AUX};
+    return true;
+}
+
+/* After anything that may have put a byte somewhere, or let one through. */
+static void refill(void *opaque)
+{
+    I8042 *kbc = opaque;
+
+    if (!kbc->regs.full)
+        kbc->regs.full = take_answer(&kbc->regs) || take_key(kbc) || take_mouse(kbc);
+    update_irq(kbc);
 }
 
 /* A full queue loses the byte: a guest that does not read has that coming. */
@@ -135,71 +176,17 @@ static void write_output_port(I8042 *kbc, uint8_t value)
         machine_request_reset(kbc->dev.machine, SHUTDOWN_CAUSE_GUEST_RESET);
 }
 
-/* --- Keyboard --- */
-
-static void keyboard_identify(I8042 *kbc)
-{
-    push(kbc, ANSWER_ACK, 0);
-    push(kbc, 0xab, 0);
-    push(kbc, command_byte(&kbc->regs) & CB_TRANSLATE ? 0x41 : 0x83, 0); /* scan-code translation hits it */
-}
-
-static void keyboard_argument(I8042 *kbc, uint8_t command, uint8_t value)
-{
-    push(kbc, ANSWER_ACK, 0);
-    if (command != KBD_SCAN_SET)
-        return;
-    if (value == 0)
-        push(kbc, kbc->regs.kbd_scan_set, 0);
-    else if (value <= 3)
-        kbc->regs.kbd_scan_set = value;
-}
-
-static void keyboard_command(I8042 *kbc, uint8_t value)
-{
-    switch (value) {
-    case KBD_ECHO:
-        push(kbc, KBD_ECHO, 0);
-        break;
-    case KBD_IDENTIFY:
-        keyboard_identify(kbc);
-        break;
-    case KBD_SET_LEDS:
-    case KBD_SCAN_SET:
-    case KBD_SET_RATE:
-        kbc->regs.kbd_cmd = value;
-        push(kbc, ANSWER_ACK, 0);
-        break;
-    case KBD_ENABLE:
-    case KBD_DISABLE:
-        push(kbc, ANSWER_ACK, 0);
-        break;
-    case KBD_DEFAULTS:
-        kbc->regs.kbd_scan_set = 2;
-        push(kbc, ANSWER_ACK, 0);
-        break;
-    case KBD_RESET:
-        kbc->regs.kbd_scan_set = 2;
-        push(kbc, ANSWER_ACK, 0);
-        push(kbc, ANSWER_TEST_PASSED, 0);
-        break;
-    default: /* KBD_RESEND too: the last answer is not kept */
-        push(kbc, ANSWER_RESEND, 0);
-        break;
-    }
-}
-
-/* Sending to the keyboard enables its interface (PC/AT TR, "Command byte" bit 4). */
+/* Sending to a device enables its interface (PC/AT TR, "Command byte" bit 4). */
 static void write_keyboard(I8042 *kbc, uint8_t value)
 {
-    uint8_t command = kbc->regs.kbd_cmd;
-
     kbc->regs.ram[0] &= ~CB_DISABLE_KBD;
-    kbc->regs.kbd_cmd = 0;
-    if (command && value < KBD_SET_LEDS)
-        keyboard_argument(kbc, command, value);
-    else
-        keyboard_command(kbc, value);
+    ps2_kbd_write(&kbc->kbd, value);
+}
+
+static void write_mouse(I8042 *kbc, uint8_t value)
+{
+    kbc->regs.ram[0] &= ~CB_DISABLE_AUX;
+    ps2_mouse_write(&kbc->mouse, value);
 }
 
 /* --- Controller --- */
@@ -238,6 +225,7 @@ static void write_command(I8042 *kbc, uint8_t command)
         break;
     case CMD_SELF_TEST:
         r->queue_len = 0;
+        r->full = false;
         r->status |= ST_SYS;
         push(kbc, SELF_TEST_PASSED, 0);
         break;
@@ -285,7 +273,7 @@ static void write_argument(I8042 *kbc, uint8_t command, uint8_t value)
         push(kbc, value, ST_AUX);
         break;
     case CMD_WRITE_AUX:
-        push(kbc, ANSWER_RESEND, ST_AUX | ST_TIMEOUT);
+        write_mouse(kbc, value);
         break;
     }
 }
@@ -294,16 +282,17 @@ static uint64_t data_read(void *opaque, uint64_t offset, unsigned size)
 {
     I8042 *kbc = opaque;
     I8042Regs *r = &kbc->regs;
+    uint8_t value;
 
-    if (!r->queue_len)
-        return r->last;
-    r->last = r->queue[0].value;
-    r->queue_len--;
-    memmove(&r->queue[0], &r->queue[1], r->queue_len * sizeof(r->queue[0]));
-    irq_set(&kbc->kbd_irq, 0); /* the next byte makes a new edge */
-    irq_set(&kbc->aux_irq, 0);
-    update_irq(kbc);
-    return r->last;
+    if (r->full) {
+        r->full = false;
+        irq_set(&kbc->kbd_irq, 0); /* the next byte makes a new edge */
+        irq_set(&kbc->aux_irq, 0);
+        value = r->output.value;
+        refill(kbc);
+        return value;
+    }
+    return r->output.value;
 }
 
 static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -317,7 +306,7 @@ static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
         write_argument(kbc, command, value);
     else
         write_keyboard(kbc, value);
-    update_irq(kbc);
+    refill(kbc);
 }
 
 static uint64_t command_read(void *opaque, uint64_t offset, unsigned size)
@@ -333,7 +322,7 @@ static void command_write(void *opaque, uint64_t offset, uint64_t value, unsigne
 
     kbc->regs.status |= ST_CMD;
     write_command(kbc, value);
-    update_irq(kbc);
+    refill(kbc);
 }
 
 static const MemoryRegionOps data_ops = {
@@ -365,6 +354,8 @@ static bool i8042_realize(Device *dev, GError **errp)
 
     memory_region_init_io(&kbc->data, &data_ops, kbc, "i8042-data", 1);
     memory_region_init_io(&kbc->command, &command_ops, kbc, "i8042-cmd", 1);
+    ps2_kbd_init(&kbc->kbd, (Ps2Link){refill, kbc});
+    ps2_mouse_init(&kbc->mouse, (Ps2Link){refill, kbc});
     return true;
 }
 
@@ -372,6 +363,8 @@ static void i8042_unrealize(Device *dev)
 {
     I8042 *kbc = (I8042 *)dev;
 
+    ps2_mouse_release(&kbc->mouse);
+    ps2_kbd_release(&kbc->kbd);
     memory_region_release(&kbc->data);
     memory_region_release(&kbc->command);
 }
@@ -381,6 +374,8 @@ static void i8042_reset(Device *dev)
     I8042 *kbc = (I8042 *)dev;
 
     kbc->regs = reset_regs;
+    ps2_kbd_reset(&kbc->kbd);
+    ps2_mouse_reset(&kbc->mouse);
     irq_set(&kbc->a20, 1);
     update_irq(kbc);
 }
@@ -394,7 +389,7 @@ static const DeviceWire i8042_wires[] = {
 
 const DeviceType i8042_type = {
     .name = "i8042",
-    .desc = "keyboard controller",
+    .desc = "keyboard controller, keyboard and mouse",
     .bus = "system",
     .instance_size = sizeof(I8042),
     .wires = i8042_wires,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The 8042 keyboard controller: command set, output port (A20, reset) and a keyboard that answers
- * its commands but on which nobody types.
+ * The 8042 keyboard controller: command set, output port (A20, reset), with a keyboard and a mouse
+ * (hw/input/ps2.h) at its ports.
  * Sources: IBM PC/AT Technical Reference, "Keyboard Controller"; ICH9 data sheet 5.18.
  *
  * Locking: machine_lock.
@@ -12,6 +12,7 @@
 #include "core/device.h"
 #include "core/irq.h"
 #include "core/memory.h"
+#include "hw/input/ps2.h"
 
 #define I8042_QUEUE_SIZE 16
 
@@ -25,17 +26,19 @@ typedef struct I8042Regs {
     uint8_t status;       /* port 64h; the output-buffer bits are computed */
     uint8_t output_port;  /* bit 0: not reset, bit 1: A20 */
     uint8_t write_cmd;    /* command waiting for its byte on port 60h, 0: none */
-    uint8_t kbd_cmd;      /* keyboard command waiting for its argument, 0: none */
-    uint8_t kbd_scan_set;
-    I8042Byte queue[I8042_QUEUE_SIZE]; /* for the output buffer, oldest first */
+    I8042Byte output;     /* the output buffer, which keeps its byte after a read */
+    bool full;            /* the guest has not read it yet */
+    bool translating_break; /* F0 came from the keyboard: the next byte gets bit 7 */
+    I8042Byte queue[I8042_QUEUE_SIZE]; /* the controller's own answers, oldest first */
     uint8_t queue_len;
-    uint8_t last;         /* the output buffer keeps its byte after a read */
     uint8_t ram[32];      /* commands 20h..3Fh, 60h..7Fh; [0] is the command byte */
 } I8042Regs;
 
 typedef struct I8042 {
     Device dev;
     I8042Regs regs;
+    Ps2Kbd kbd;
+    Ps2Mouse mouse;
     MemoryRegion data;    /* 1 port, 60h; initialised by realize, mapped by the board */
     MemoryRegion command; /* 1 port, 64h */
     Irq kbd_irq;          /* IRQ 1 */
