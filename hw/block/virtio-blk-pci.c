@@ -10,6 +10,7 @@
  */
 #include <inttypes.h>
 
+#include "core/bootorder.h"
 #include "core/bits.h"
 #include "core/error.h"
 #include "core/machine.h"
@@ -51,6 +52,7 @@ enum {
 typedef struct VirtioBlkPci {
     VirtioPci proxy;
     VirtioBlk blk;
+    int32_t bootindex;
 } VirtioBlkPci;
 
 static VirtioBlk *blk_of(VirtioDevice *vdev)
@@ -181,6 +183,27 @@ static void apply_policies(VirtioBlk *blk)
 
 /* --- life --- */
 
+static char *boot_path(const VirtioBlkPci *pci)
+{
+    g_autofree char *function = pci_boot_path(&pci->proxy.pci);
+
+    return g_strdup_printf("%s/disk@0,0", function);
+}
+
+static bool join_boot_order(VirtioBlkPci *pci, GError **errp)
+{
+    g_autofree char *path = boot_path(pci);
+
+    return boot_order_add(pci->proxy.pci.dev.machine, pci->bootindex, path, errp);
+}
+
+static void leave_boot_order(VirtioBlkPci *pci)
+{
+    g_autofree char *path = boot_path(pci);
+
+    boot_order_remove(pci->proxy.pci.dev.machine, path);
+}
+
 static bool blk_realize(Device *dev, GError **errp)
 {
     VirtioBlkPci *pci = (VirtioBlkPci *)dev;
@@ -198,6 +221,10 @@ static bool blk_realize(Device *dev, GError **errp)
     };
     if (!virtio_pci_realize(&pci->proxy, &blk->vdev, &init, PCI_CLASS_STORAGE_SCSI, errp))
         return false;
+    if (!join_boot_order(pci, errp)) {
+        virtio_pci_unrealize(&pci->proxy);
+        return false;
+    }
     if (blk->iothread)
         object_hold(iothread_object(blk->iothread));
     apply_policies(blk);
@@ -210,6 +237,7 @@ static void blk_unrealize(Device *dev)
     VirtioBlkPci *pci = (VirtioBlkPci *)dev;
 
     blk_set_device_ops(pci->blk.conf.blk, NULL, NULL);
+    leave_boot_order(pci);
     virtio_pci_unrealize(&pci->proxy);
     if (pci->blk.iothread)
         object_release(iothread_object(pci->blk.iothread));
@@ -226,6 +254,7 @@ static void blk_pci_reset(Device *dev)
     VIRTIO_PCI_PROPS(LEGACY, "off"), \
     VIRTIO_DEVICE_PROPS(VirtioBlkPci, blk.vdev), \
     BLOCK_CONF_PROPERTIES(VirtioBlkPci, blk.conf), \
+    BOOTINDEX_PROP(VirtioBlkPci, bootindex), \
     {"iothread", PROP_STRING, BLK(iothread_id), NULL, "id of the I/O thread that serves the queues", NULL, 0, 0}, \
     {"serial", PROP_STRING, BLK(serial), NULL, "serial number, 20 characters", NULL, 0, 0}, \
     {"num-queues", PROP_U32, BLK(num_queues), "0xffffffff", "request queues; default: one a vCPU", NULL, 0, 0}, \

@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "core/bootorder.h"
 #include "core/bits.h"
 #include "core/error.h"
 #include "core/machine.h"
@@ -127,6 +128,29 @@ static bool check_disk(IdeDrive *drive, GError **errp)
 
 /* --- Life cycle --- */
 
+/* As firmware names it: SeaBIOS docs/Runtime_config, "bootorder". */
+static char *boot_path(const IdeDrive *drive)
+{
+    const IdeChannel *channel = drive->channel;
+    g_autofree char *controller = pci_boot_path(&channel->ide->pci);
+
+    return g_strdup_printf("%s/drive@%x/disk@%x", controller, channel->index, channel->drives[1] == drive);
+}
+
+static bool join_boot_order(IdeDrive *drive, GError **errp)
+{
+    g_autofree char *path = boot_path(drive);
+
+    return boot_order_add(drive->dev.machine, drive->bootindex, path, errp);
+}
+
+static void leave_boot_order(IdeDrive *drive)
+{
+    g_autofree char *path = boot_path(drive);
+
+    boot_order_remove(drive->dev.machine, path);
+}
+
 static void detach(IdeDrive *drive)
 {
     if (drive->conf.blk) {
@@ -144,7 +168,7 @@ static bool drive_realize(IdeDrive *drive, bool is_cd, GError **errp)
     drive->is_cd = is_cd;
     if (!find_place(drive, errp))
         return false;
-    if (!set_names(drive, errp) || !check_disk(drive, errp)) {
+    if (!set_names(drive, errp) || !check_disk(drive, errp) || !join_boot_order(drive, errp)) {
         detach(drive);
         return false;
     }
@@ -172,6 +196,7 @@ static void drive_unrealize(Device *dev)
 
     drive->regs.intrq = false;
     ide_channel_update_irq(drive->channel);
+    leave_boot_order(drive);
     detach(drive);
 }
 
@@ -194,7 +219,7 @@ static void drive_reset(Device *dev)
     {"serial", PROP_STRING, offsetof(IdeDrive, serial), NULL, "serial number, 20 characters", NULL, 0, 0}, \
     {"ver", PROP_STRING, offsetof(IdeDrive, version), NULL, "firmware revision, 8 characters", NULL, 0, 0}, \
     {"model", PROP_STRING, offsetof(IdeDrive, model), NULL, "model name, 40 characters", NULL, 0, 0}, \
-    {"bootindex", PROP_I32, offsetof(IdeDrive, bootindex), "-1", "place in the boot order", NULL, 0, 0}
+    BOOTINDEX_PROP(IdeDrive, bootindex)
 
 static const Property hd_props[] = {
     DRIVE_PROPS,

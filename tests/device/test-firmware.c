@@ -310,6 +310,22 @@ static void option_roms_are_files_with_a_place_in_the_order(void **state)
     assert_true(qt_end(qt));
 }
 
+static void disks_have_their_place_by_bootindex(void **state)
+{
+    g_autofree uint8_t *zeros = g_malloc0(MIB);
+    g_autofree char *a = temp_file(zeros, MIB), *b = temp_file(zeros, MIB);
+    g_autofree char *args = g_strdup_printf(
+        "-drive if=none,id=a,format=raw,file=%s -drive if=none,id=b,format=raw,file=%s -device ide-hd,drive=a,bus=ide.1,"
+        "unit=0,bootindex=4 -device virtio-blk-pci,drive=b,addr=5.0,bootindex=0", a, b);
+    QTest *qt = start(args);
+    g_autoptr(GByteArray) order = need_file(qt, "bootorder");
+
+    unlink(a);
+    unlink(b);
+    assert_string_equal((char *)order->data, "/pci@i0cf8/scsi@5/disk@0,0\n/pci@i0cf8/ide@1,1/drive@1/disk@0");
+    assert_true(qt_end(qt));
+}
+
 static void a_serial_console_is_for_nographic_only(void **state)
 {
     QTest *qt = start("-nographic -serial null -monitor none");
@@ -349,6 +365,7 @@ int main(void)
         cmocka_unit_test(boot_menu_and_times_are_files),
         cmocka_unit_test(by_default_a_failed_boot_is_final),
         cmocka_unit_test(option_roms_are_files_with_a_place_in_the_order),
+        cmocka_unit_test(disks_have_their_place_by_bootindex),
         cmocka_unit_test(a_serial_console_is_for_nographic_only),
         cmocka_unit_test(firmware_is_found_by_name_in_the_directory_of_L),
     };

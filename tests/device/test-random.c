@@ -91,6 +91,17 @@ static void append_memory(Random *r, GString *out)
         g_string_append_printf(out, "read%c 0x%" G_GINT64_MODIFIER "x\n", size, addr);
 }
 
+/* Half of an access to PCI configuration space of the first slots: BARs move, windows open and close. */
+static void append_config(Random *r, GString *out)
+{
+    uint32_t address = 0x80000000u | (uint32_t)below(r, 64) << 8 | (uint32_t)below(r, 64) << 2;
+
+    if (below(r, 2))
+        g_string_append_printf(out, "outl 0xcf8 0x%x\n", address);
+    else
+        g_string_append_printf(out, "outl 0xcfc 0x%x\n", (uint32_t)pick_value(r));
+}
+
 static void append_wild(Random *r, GString *out)
 {
     switch (below(r, 16)) {
@@ -105,6 +116,9 @@ static void append_wild(Random *r, GString *out)
         break;
     case 8:
         append_port(r, out, below(r, 0x10000));
+        break;
+    case 9 ... 10:
+        append_config(r, out);
         break;
     default:
         append_port(r, out, port_bases[below(r, G_N_ELEMENTS(port_bases))] + below(r, 16));

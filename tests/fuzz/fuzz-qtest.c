@@ -8,7 +8,8 @@
  *     operation:  1 byte   bits 2:0 what, 4:3 size (1, 2, 4, 8)
  *                 then     region (1 byte), offset (2), value (4), as far as it needs them
  *
- * Bit 5 with OP_RAM is what only a CPU does: MSRs of the LAPIC, acknowledge, TPR, EOI, INIT.
+ * Bit 5 with OP_RAM is what only a CPU does: MSRs of the LAPIC, acknowledge, TPR, EOI, INIT. Bit 6 is a write to
+ * PCI configuration space: which function, which register, what.
  *
  * The machine is built once and reset after each input: what a reset does not undo is a bug this
  * finds as an input that does not reproduce alone.
@@ -113,6 +114,16 @@ static void run_cpu_op(Input *in)
     }
 }
 
+/* As a guest does it, by ports CF8h and CFCh; function 0 to 7 of slot 0 or 1, and the slots behind them. */
+static void run_config_op(Input *in, unsigned size)
+{
+    uint8_t devfn = take(in, 1) % 64, reg = take(in, 1);
+
+    size = MIN(size, 4);
+    address_space_store(&machine->io, 0xcf8, 4, 0x80000000u | devfn << 8 | (reg & 0xfc));
+    address_space_store(&machine->io, 0xcfc + (reg & 3 & -size), size, take(in, size));
+}
+
 static void run_op(Input *in, uint64_t *last_port)
 {
     uint8_t op = take(in, 1);
@@ -148,6 +159,10 @@ static void run_op(Input *in, uint64_t *last_port)
     case OP_RAM: /* what DMA of fw_cfg and others will read */
         if (op & 0x20) {
             run_cpu_op(in);
+            break;
+        }
+        if (op & 0x40) {
+            run_config_op(in, size);
             break;
         }
         value = take(in, 2);
