@@ -196,6 +196,11 @@ bool opt_no_acpi(Options *options, const OptionSpec *spec, const char *arg, GErr
     return keyval_merge(options->machine, "acpi=off", NULL, errp);
 }
 
+bool opt_no_hpet(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    return keyval_merge(options->machine, "hpet=off", NULL, errp);
+}
+
 bool opt_cpu(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     if (arg_asks_for_help(arg)) {

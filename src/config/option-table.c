@@ -53,7 +53,7 @@ const OptionSpec option_table[] = {
      "'-machine help' lists boards, '-machine TYPE,help' properties"},
     {"M", "[type=]TYPE[,PROP=VALUE...]", GROUP_CPU, opt_machine, 0, "the same"},
     {"no-acpi", NULL, GROUP_CPU, opt_no_acpi, 0, "the same as -machine acpi=off"},
-    {"no-hpet", NULL, GROUP_CPU, opt_no_effect, 0, "accepted: there is no HPET"},
+    {"no-hpet", NULL, GROUP_CPU, opt_no_hpet, 0, "the same as -machine hpet=off"},
     {"accel", "NAME[,PROP=VALUE...]", GROUP_CPU, opt_accel, 0,
      "what runs the guest's code: kvm, dbt (also called tcg) or qtest; repeats\n"
      "give the order of preference. Default: kvm where it works, else dbt"},

@@ -64,7 +64,7 @@ OptionHandler opt_help, opt_version;
 OptionHandler opt_gdb_default;
 
 /* opt-machine.c */
-OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_no_acpi, opt_rtc, opt_uuid, opt_action;
+OptionHandler opt_machine, opt_accel, opt_enable_kvm, opt_cpu, opt_no_acpi, opt_no_hpet, opt_rtc, opt_uuid, opt_action;
 /* The machine type -machine names, or the default. */
 bool machine_type_resolve(Options *options, GError **errp);
 /* Puts -machine kernel=, initrd=, append= and firmware= into options->boot. */

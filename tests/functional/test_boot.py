@@ -50,6 +50,21 @@ def dbt_boots_four_cpus_to_a_shell_and_powers_off():
 
 
 @suite.test
+def linux_finds_pci_by_acpi_and_has_nothing_to_complain_about():
+    with Vm(boot_args("-device", "virtio-rng-pci,addr=5")) as vm:
+        vm.expect(PROMPT, BOOT_TIMEOUT)
+        functions = vm.run("cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device); done; cd")
+        for function in ("0000:00:00.0 0x8086 0x1237", "0000:00:01.0 0x8086 0x7000", "0000:00:01.1 0x8086 0x7010",
+                         "0000:00:01.3 0x8086 0x7113", "0000:00:05.0 0x1af4 0x1005"):
+            assert function in functions, functions
+        assert vm.run("cat /sys/bus/pci/devices/0000:00:05.0/irq") == "10"
+        assert vm.run("dmesg | grep -c 'ACPI: PCI: Interrupt link LNK[ABCDS] configured'") == "5"
+        # The i440FX has no extended configuration space, which Linux mentions at level 4.
+        complaints = vm.run("dmesg -r | grep '^<[0-4]>' | grep -i 'pci\\|acpi' | grep -v 'fail to add MMCONFIG information'")
+        assert complaints == "", complaints
+
+
+@suite.test
 def kvm_boots_two_cpus_to_a_shell_and_powers_off():
     usable = kvm_is_real()
     if usable is not True:
