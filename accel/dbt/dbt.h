@@ -127,6 +127,8 @@ struct DbtVcpu {
     struct DbtCache *cache; /* decode.c */
     struct DbtSys *sys;     /* sys.c */
     struct DbtJit *jit;     /* jit.h; NULL: interpreted only */
+    struct DbtJournal *journal; /* jit-lockstep.c */
+    bool journaling;        /* writes to RAM are noted there */
 
     /* native.c: x87 state around a stub, as FXSAVE64 has it. Not on the stack, whose recent narrow
      * stores would stall FXRSTOR's loads. */
@@ -318,6 +320,7 @@ struct DbtAccel {
     struct DbtJitPages *jit_pages; /* jit-unit.c */
     uint32_t tb_size;         /* MiB of decoded blocks, and of translated code, per vCPU */
     bool interpret;           /* no translated code */
+    bool lock_step;           /* compare both */
     uint32_t translate_after; /* entries of a block before it is translated */
     bool one_insn_per_tb;
 };
@@ -336,6 +339,9 @@ void dbt_jit_kick(DbtVcpu *v);
 void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation);
 bool dbt_jit_pages_init(DbtAccel *accel);
 void dbt_jit_pages_release(DbtAccel *accel);
+/* jit-lockstep.c: before a write to RAM; when something is done that cannot be undone. */
+void dbt_journal_write(DbtVcpu *v, uint8_t *host, unsigned len);
+void dbt_journal_lost(DbtVcpu *v);
 /* Adds v to accel->vcpus or takes it out, in step with dbt_jit_page_changed. */
 void dbt_jit_pages_vcpu(DbtVcpu *v, bool add);
 

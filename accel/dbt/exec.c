@@ -250,12 +250,17 @@ void dbt_log_block(const DbtVcpu *v, const DbtBlock *b)
                v->cpu->index, v->state->seg[SEG_CS].selector, v->state->rip, b->gpa, v->cpl);
 }
 
+DbtStep dbt_run_insns(DbtVcpu *v, const DbtBlock *b)
+{
+    v->limit = &b->insns[b->count];
+    return run_insns(v, b->insns);
+}
+
 void dbt_run_block(DbtVcpu *v, const DbtBlock *b)
 {
     if (G_UNLIKELY(log_enabled(LOG_EXEC)))
         dbt_log_block(v, b);
-    v->limit = &b->insns[b->count];
-    dbt_after_block(v, run_insns(v, b->insns));
+    dbt_after_block(v, dbt_run_insns(v, b));
 }
 
 static void find_and_run_block(DbtVcpu *v)

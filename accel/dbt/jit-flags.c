@@ -42,6 +42,7 @@ JitFlags jit_insn_flags(const ZydisDecodedInstruction *dec, const uint8_t *bytes
     flags.reads = f->tested & RFLAGS_ARITH;
     flags.writes = (f->modified | f->set_0 | f->set_1 | f->undefined) & RFLAGS_ARITH;
     flags.touches = flags.writes;
+    flags.undefined = f->undefined & RFLAGS_ARITH;
     if ((dec->meta.category == ZYDIS_CATEGORY_SHIFT || dec->meta.category == ZYDIS_CATEGORY_ROTATE) &&
         count_may_be_zero(dec))
         flags.writes = 0;
@@ -122,9 +123,28 @@ static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
     return need | unknown;
 }
 
-uint32_t jit_flags_at(JitTranslator *t, uint64_t rip)
+/* What a successor of the unit needs. */
+static uint32_t needed_at(JitTranslator *t, uint64_t rip)
 {
-    return look(t, rip, LOOK_DEPTH);
+    uint32_t need = look(t, rip, LOOK_DEPTH);
+
+    t->flags_out &= need;
+    return need;
+}
+
+/* Flags that are undefined at the end or at an exit on the way. */
+static uint32_t undefined_flags(const JitTranslator *t)
+{
+    uint32_t now = 0, all = 0;
+
+    for (unsigned i = 0; i < t->count; i++) {
+        const JitInsn *in = &t->insns[i];
+
+        now = (now & ~in->flags.writes) | in->flags.undefined;
+        if (in->dec.raw.imm[0].is_relative || i == t->count - 1)
+            all |= now;
+    }
+    return all;
 }
 
 void jit_flags_analyse(JitTranslator *t, JitEnd end)
@@ -133,6 +153,7 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
     uint32_t live = end == JIT_END_INTERPRETER ? RFLAGS_ARITH : 0;
 
     t->save_point = (int)t->count;
+    t->flags_out = RFLAGS_ARITH;
     if (end == JIT_END_INDIRECT) {
         for (t->save_point = (int)t->count - 1; t->save_point >= 0; t->save_point--) {
             if (t->insns[t->save_point].flags.touches)
@@ -140,19 +161,20 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
         }
     }
     if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
-        live = jit_flags_at(t, last->rip + last->insn->len);
+        live = needed_at(t, last->rip + last->insn->len);
     for (int i = (int)t->count - 1; i >= 0; i--) {
         JitInsn *in = &t->insns[i];
 
         if (i == t->save_point)
             live = RFLAGS_ARITH;
         if (in->dec.raw.imm[0].is_relative) {
-            live |= jit_flags_at(t, jit_branch_target(in));
+            live |= needed_at(t, jit_branch_target(in));
             if (in == last && in->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
-                live |= jit_flags_at(t, in->rip + in->insn->len);
+                live |= needed_at(t, in->rip + in->insn->len);
         }
         live = (live & ~in->flags.writes) | in->flags.reads;
         in->live = live;
     }
     t->live_in = live;
+    t->flags_undefined = undefined_flags(t);
 }

@@ -142,7 +142,7 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
     return DBT_LEAVE;
 }
 
-static DbtStep run_unit(DbtJit *jit, JitUnit *u)
+DbtStep jit_run_unit(DbtJit *jit, JitUnit *u)
 {
     set_flags(jit);
     jit->v->limit = u->block->insns; /* not NULL */
@@ -183,10 +183,14 @@ void dbt_jit_run(DbtVcpu *v)
             dbt_run_block(v, block);
             return;
         }
-        note_arrival(jit, u);
         if (G_UNLIKELY(log_enabled(LOG_EXEC)))
             dbt_log_block(v, block);
-        dbt_after_block(v, run_unit(jit, u));
+        if (G_UNLIKELY(v->accel->lock_step)) {
+            dbt_after_block(v, jit_lockstep(jit, u));
+        } else {
+            note_arrival(jit, u);
+            dbt_after_block(v, jit_run_unit(jit, u));
+        }
         if (__atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
             return;
     }
@@ -208,7 +212,7 @@ DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated)
     if (!u)
         return DBT_NEXT;
     *translated = true;
-    return run_unit(jit, u);
+    return jit_run_unit(jit, u);
 }
 
 /* --- Life cycle. --- */
@@ -219,6 +223,7 @@ void dbt_jit_release(DbtVcpu *v)
 
     if (!jit)
         return;
+    jit_lockstep_release(jit);
     jit_translator_release(jit);
     jit_units_release(jit);
     jit_code_release(jit);
@@ -238,6 +243,8 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     if (!jit_units_init(jit))
         return error_set_errno(errp, errno, "cannot map tables for %u MiB of translated code (-accel dbt,tb-size=)",
                                v->accel->tb_size);
+    if (v->accel->lock_step)
+        jit_lockstep_init(jit);
     return jit_translator_init(jit);
 }
 

@@ -193,6 +193,7 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
     t->cold->at = cold;
     t->unit->exit_count = exits;
     t->jit->stats.fallbacks++;
+    t->unit->pure &= in->dec.meta.category == ZYDIS_CATEGORY_STRINGOP;
     emit_interpreted(t);
 }
 
@@ -235,6 +236,8 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
         jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
     u->end = t->hot->at;
     u->save_point = t->save_point;
+    u->flags_out = t->flags_out;
+    u->flags_undefined = t->flags_undefined;
     jit->exit_count += u->exit_count;
     jit->offset_count += t->count;
     jit_unit_publish(jit, u);

@@ -27,6 +27,7 @@ typedef struct JitFlags {
     uint32_t reads;
     uint32_t writes;  /* in any case, undefined ones included */
     uint32_t touches; /* maybe */
+    uint32_t undefined;
 } JitFlags;
 
 typedef struct JitInsn JitInsn;
@@ -57,7 +58,7 @@ struct JitTranslator {
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;
     bool flags_in_frame; /* the instruction now emitted is behind that */
-    uint32_t live_in;
+    uint32_t live_in, flags_out, flags_undefined;
     bool vectors;        /* an instruction before this one has loaded the vector registers */
 
     /* Of the instruction now emitted. */
@@ -102,10 +103,8 @@ static inline void jit_emit_store_spill(JitTranslator *t, uint8_t guest, uint8_t
 
 /* --- jit-flags.c --- */
 JitFlags jit_insn_flags(const ZydisDecodedInstruction *dec, const uint8_t *bytes);
-/* Fills JitInsn.live, save_point, live_in. */
+/* Fills JitInsn.live, save_point, live_in, flags_out. */
 void jit_flags_analyse(JitTranslator *t, JitEnd end);
-/* The flags code at rip needs, as far as it can be seen from here. */
-uint32_t jit_flags_at(JitTranslator *t, uint64_t rip);
 
 /* --- jit-memory.c --- */
 /* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. *constant: it is

@@ -142,6 +142,7 @@ JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
         .rip = rip,
         .id = jit->unit_count,
         .mode = jit->mode,
+        .pure = true,
         .page_id = page_id(jit, rip, block->gpa),
         .first_exit = jit->exit_count,
         .offsets = jit->offset_count,

@@ -98,6 +98,9 @@ typedef struct JitUnit {
     uint32_t entry_indirect; /* the same, flags in frame.flags */
     uint32_t page_id;
     uint32_t first_exit, exit_count;
+    bool pure;            /* registers and memory are all it works on */
+    uint32_t flags_out;   /* arithmetic flags all its direct successors need */
+    uint32_t flags_undefined; /* at its exits, for lock-step */
     int save_point;       /* behind this instruction the flags are in frame.flags */
     uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n] */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
@@ -140,6 +143,7 @@ typedef struct JitGlue {
 typedef struct JitStats {
     uint64_t units, insns, code_bytes, flushes, pages_changed, units_dropped;
     uint64_t fallbacks; /* instructions translated into a call of the interpreter */
+    uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted, indirect_misses;
 } JitStats;
 
@@ -235,6 +239,8 @@ void jit_units_release(DbtJit *jit);
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */
 void dbt_jit_run(DbtVcpu *v);
+/* Enters the unit and takes what comes back apart: the state is exact, a fault is in v->fault. */
+DbtStep jit_run_unit(DbtJit *jit, JitUnit *u);
 /* For tests: the unit at cs:rip and no further, its fault not delivered. Not translated: nothing was
  * done, unless the result is DBT_FAULT (the fetch). */
 DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated);
@@ -243,5 +249,11 @@ uint32_t jit_interpret(DbtJit *jit, uint32_t id);
 /* A signal at rip, in translated code of the calling thread's vCPU: true if *rip and *r11 are to be
  * changed to what they now are, so that the interpreter has the instruction. */
 bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11);
+
+/* --- jit-lockstep.c --- */
+void jit_lockstep_init(DbtJit *jit);
+void jit_lockstep_release(DbtJit *jit);
+/* jit_run_unit, after and compared with the interpreter. */
+DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit);
 
 #endif

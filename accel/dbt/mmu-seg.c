@@ -155,8 +155,10 @@ bool dbt_store_slow(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned size, uint64
     return true;
 }
 
-static void ref_set_direct(DbtMemRef *ref, uint8_t kind, void *host)
+static void ref_set_direct(DbtVcpu *v, DbtMemRef *ref, uint8_t kind, void *host)
 {
+    if (__builtin_expect(v->journaling, 0) && ref->write)
+        dbt_journal_write(v, host, ref->len);
     ref->kind = kind;
     ref->host = host;
 }
@@ -181,7 +183,7 @@ static bool ref_begin(DbtVcpu *v, DbtMemRef *ref, MmuAccess access)
     for (unsigned i = 0; i < count; i++)
         ref->gpa[i] = parts[i].gpa;
     if (count == 1 && parts[0].map.host && !(ref->write && parts[0].map.read_only)) {
-        ref_set_direct(ref, ref->write ? REF_CODE : REF_DIRECT,
+        ref_set_direct(v, ref, ref->write ? REF_CODE : REF_DIRECT,
                        parts[0].map.host + (parts[0].gpa & ~GUEST_PAGE_MASK));
         return true;
     }
@@ -218,7 +220,7 @@ bool dbt_mem_begin(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned len, MmuAcces
     host = mmu_entry_host(table, ref->linear, len);
     if (host) {
         ref->locked = false; /* the host's own LOCK does it */
-        ref_set_direct(ref, REF_DIRECT, host);
+        ref_set_direct(v, ref, REF_DIRECT, host);
         return true;
     }
     /* Before anything is translated: waiting for the section makes host addresses void. */

@@ -257,6 +257,8 @@ static void mmio_read(DbtVcpu *v, uint64_t gpa, uint8_t *buf, unsigned len)
 {
     AddressSpace *as = dbt_map_space(v->accel->map);
 
+    if (v->journaling)
+        dbt_journal_lost(v);
     TRACE4(mmio, v->cpu->index, gpa, len, false);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
@@ -272,6 +274,8 @@ static void mmio_write(DbtVcpu *v, uint64_t gpa, const uint8_t *buf, unsigned le
 {
     AddressSpace *as = dbt_map_space(v->accel->map);
 
+    if (v->journaling)
+        dbt_journal_lost(v);
     TRACE4(mmio, v->cpu->index, gpa, len, true);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
@@ -294,8 +298,10 @@ static void ram_read(const uint8_t *host, void *buf, unsigned len)
         memcpy(buf, host, len);
 }
 
-static void ram_write(uint8_t *host, const void *buf, unsigned len)
+static void ram_write(DbtVcpu *v, uint8_t *host, const void *buf, unsigned len)
 {
+    if (G_UNLIKELY(v->journaling))
+        dbt_journal_write(v, host, len);
     if (is_scalar(len))
         mmu_host_store(host, len, load_le(buf, len));
     else
@@ -325,7 +331,7 @@ void mmu_parts_write(DbtVcpu *v, const MmuPart *parts, unsigned count, const voi
         unsigned offset = (unsigned)(parts[i].gpa & ~GUEST_PAGE_MASK);
         if (!parts[i].map.host || parts[i].map.read_only)
             continue;
-        ram_write(parts[i].map.host + offset, p, parts[i].len);
+        ram_write(v, parts[i].map.host + offset, p, parts[i].len);
         code_written(v, v->accel->map, parts[i].map.page, offset, parts[i].len);
     }
     p = buf;
@@ -381,7 +387,7 @@ bool mmu_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuCo
     unsigned count;
 
     if (host) {
-        ram_write(host, buf, len);
+        ram_write(v, host, buf, len);
         return true;
     }
     count = mmu_split(v, linear, len, MMU_STORE, context, parts);

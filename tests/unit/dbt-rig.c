@@ -191,6 +191,15 @@ static bool rig_build(Machine *machine, GError **errp)
 
 static const MachineType rig_type = {.name = "rig", .instance_size = sizeof(Machine), .build = rig_build};
 
+static void choose_tier(DbtAccel *accel)
+{
+    const char *tier = g_getenv("RIG_TIER");
+
+    accel->interpret = !tier;
+    accel->translate_after = 1;
+    accel->lock_step = g_strcmp0(tier, "lock-step") == 0;
+}
+
 Rig *rig_new(unsigned cpus)
 {
     Rig *rig = g_new0(Rig, 1);
@@ -204,10 +213,7 @@ Rig *rig_new(unsigned cpus)
     machine->smp.cpus = cpus;
     accel->ops = &dbt_accel_ops;
     property_set_defaults(dbt_accel_ops.props, accel);
-    if (g_strcmp0(g_getenv("RIG_TIER"), "translate") == 0) {
-        ((DbtAccel *)accel)->interpret = false;
-        ((DbtAccel *)accel)->translate_after = 1;
-    }
+    choose_tier((DbtAccel *)accel);
     machine->accel = accel;
     machine_lock();
     accel->machine = machine;

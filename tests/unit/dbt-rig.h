@@ -8,7 +8,8 @@
  *     0x5000   GDT; 0x5800 IDT              0x10000  RIG_CODE     0x20000  RIG_DATA
  *     0x70000  top of the stack (vCPU n: n * 0x1000 lower)
  *
- * With RIG_TIER=translate in the environment every block is translated before it runs the first time.
+ * With RIG_TIER=translate in the environment every block is translated before it runs the first time; with
+ * RIG_TIER=lock-step each is interpreted as well and the results are compared.
  * A guest ends by writing port 0xf4 (rig_run returns -1), or by an exception (its vector). 1 MiB to
  * 1 GiB is identity-mapped by 2 MiB pages where paging is on.
  */

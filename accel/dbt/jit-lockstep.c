@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Lock-step: each unit's block runs in the interpreter, is undone, and runs translated; at the first
+ * difference the program stops and shows the block (-accel dbt,lock-step=on).
+ *
+ * The interpreter goes first, with a TLB nobody fills, so that all its writes to RAM pass the places
+ * that note them in the journal (mmu.c, mmu-seg.c). What cannot be undone is not compared: blocks with
+ * system instructions, blocks that met a device, and those that ended in a fault or wrote to watched code.
+ *
+ * Compared are registers, vectors, MXCSR, the flags that are needed behind the unit, and the bytes
+ * written. With other vCPUs or devices writing the same bytes at the same time differences are to
+ * be expected: for one vCPU.
+ */
+#include "accel/dbt/jit.h"
+
+#include <Zydis/Zydis.h>
+
+#include "accel/dbt/exec.h"
+#include "accel/dbt/mmu-priv.h"
+
+#define JOURNAL_MAX 4096
+#define JOURNAL_BYTES 64
+
+typedef struct JournalEntry {
+    uint8_t *host;
+    uint8_t len;
+    uint8_t before[JOURNAL_BYTES], after[JOURNAL_BYTES];
+} JournalEntry;
+
+struct DbtJournal {
+    bool lost; /* something happened that cannot be undone */
+    unsigned count;
+    JournalEntry entries[JOURNAL_MAX];
+    CpuState before, after;
+};
+
+void dbt_journal_write(DbtVcpu *v, uint8_t *host, unsigned len)
+{
+    struct DbtJournal *journal = v->journal;
+
+    for (unsigned done = 0; done < len; done += JOURNAL_BYTES) {
+        JournalEntry *e = &journal->entries[journal->count];
+
+        if (journal->count == JOURNAL_MAX) {
+            journal->lost = true;
+            return;
+        }
+        e->host = host + done;
+        e->len = (uint8_t)MIN(len - done, JOURNAL_BYTES);
+        memcpy(e->before, e->host, e->len);
+        journal->count++;
+    }
+}
+
+void dbt_journal_lost(DbtVcpu *v)
+{
+    v->journal->lost = true;
+}
+
+static void undo(struct DbtJournal *journal)
+{
+    for (unsigned i = 0; i < journal->count; i++)
+        memcpy(journal->entries[i].after, journal->entries[i].host, journal->entries[i].len);
+    for (unsigned i = journal->count; i-- > 0;)
+        memcpy(journal->entries[i].host, journal->entries[i].before, journal->entries[i].len);
+}
+
+/* What differs; NULL: nothing. */
+static const char *compare(const struct DbtJournal *journal, const CpuState *now, uint32_t flags)
+{
+    const CpuState *want = &journal->after;
+
+    if (memcmp(now->gpr, want->gpr, sizeof(now->gpr)))
+        return "registers";
+    if (now->rip != want->rip)
+        return "rip";
+    if ((now->rflags ^ want->rflags) & (flags | ~(uint64_t)RFLAGS_ARITH))
+        return "flags";
+    for (unsigned i = 0; i < 16; i++) {
+        if (memcmp(now->fpu.zmm[i], want->fpu.zmm[i], 32))
+            return "vectors";
+    }
+    if (now->fpu.mxcsr != want->fpu.mxcsr || memcmp(now->fpu.st, want->fpu.st, sizeof(now->fpu.st)) ||
+        now->fpu.fsw != want->fpu.fsw || now->fpu.ftw != want->fpu.ftw)
+        return "floating point state";
+    for (unsigned i = 0; i < journal->count; i++) {
+        if (memcmp(journal->entries[i].host, journal->entries[i].after, journal->entries[i].len))
+            return "memory";
+    }
+    return NULL;
+}
+
+static void show_state(GString *out, const char *name, const CpuState *s)
+{
+    g_string_append_printf(out, "%s: rip %lx rflags %lx", name, (unsigned long)s->rip, (unsigned long)s->rflags);
+    for (unsigned i = 0; i < 16; i++)
+        g_string_append_printf(out, "%s r%u=%lx", i % 4 ? "" : "\n ", i, (unsigned long)s->gpr[i]);
+    g_string_append_c(out, '\n');
+}
+
+static void show_code(GString *out, const JitUnit *unit, bool is32)
+{
+    ZydisMachineMode mode = is32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LONG_64;
+    const DbtBlock *b = unit->block;
+    ZydisDisassembledInstruction insn;
+
+    for (unsigned at = 0; at < b->size; at += insn.info.length) {
+        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, unit->rip + at, b->bytes + at, b->size - at, &insn)))
+            return;
+        g_string_append_printf(out, "  %lx: %s\n", (unsigned long)(unit->rip + at), insn.text);
+    }
+}
+
+G_GNUC_NORETURN static void report(const DbtJit *jit, const JitUnit *unit, const char *what)
+{
+    GString *out = g_string_new(NULL);
+
+    show_code(out, unit, jit->mode_key & JIT_MODE_32);
+    show_state(out, "before", &jit->v->journal->before);
+    show_state(out, "interpreted", &jit->v->journal->after);
+    show_state(out, "translated", jit->v->state);
+    g_error("lock-step: %s differ after a block\n%s", what, out->str);
+}
+
+/* The interpreter's turn. */
+static DbtStep interpret_noting(DbtVcpu *v, const DbtBlock *block)
+{
+    DbtStep step;
+
+    v->journal->lost = false;
+    v->journal->count = 0;
+    v->tlb = (MmuTlb *)(void *)v->mmu->tables[MMU_TABLE_CHECKED];
+    v->journaling = true;
+    step = dbt_run_insns(v, block);
+    v->journaling = false;
+    dbt_context_changed(v);
+    return step;
+}
+
+DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
+{
+    DbtVcpu *v = jit->v;
+    struct DbtJournal *journal = v->journal;
+    uint64_t epoch = v->fetch_epoch;
+    const char *what;
+    DbtStep step;
+
+    if (!unit->pure)
+        return jit_run_unit(jit, unit);
+    journal->before = *v->state;
+    step = interpret_noting(v, unit->block);
+    if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->fetch_epoch)
+        return step;
+    if (v->code_bits == 32)
+        v->state->rip = (uint32_t)v->state->rip;
+    journal->after = *v->state;
+    undo(journal);
+    *v->state = journal->before;
+    step = jit_run_unit(jit, unit);
+    if (step == DBT_FAULT)
+        report(jit, unit, "faults");
+    what = compare(journal, v->state, (jit->jumped ? RFLAGS_ARITH : unit->flags_out) & ~unit->flags_undefined);
+    if (what)
+        report(jit, unit, what);
+    jit->stats.compared++;
+    return step;
+}
+
+void jit_lockstep_init(DbtJit *jit)
+{
+    jit->v->journal = g_new0(struct DbtJournal, 1);
+}
+
+void jit_lockstep_release(DbtJit *jit)
+{
+    g_clear_pointer(&jit->v->journal, g_free);
+}
