@@ -19,6 +19,8 @@
 /* Each queue's notification register is this far behind the one before. */
 #define NOTIFY_MULTIPLIER 4
 
+/* Whether a notification of q only signals its eventfd. */
+bool virtio_pci_wants_ioeventfd(const VirtioPci *proxy, const VirtioQueue *q);
 /* The hooks on configuration space. */
 void virtio_pci_init_hooks(PciInfo *info, bool modern);
 void virtio_pci_init_modern(VirtioPci *proxy);

@@ -134,7 +134,7 @@ void virtio_pci_init_legacy(VirtioPci *proxy)
     while (size < LEGACY_CONFIG_MSIX + proxy->vdev->ops->config_size)
         size *= 2;
     memory_region_init_io(&proxy->legacy, &legacy_ops, proxy, "virtio-pci-legacy", size);
-    for (unsigned i = 0; proxy->ioeventfd && i < proxy->vdev->queue_count; i++) {
+    for (unsigned i = 0; i < proxy->vdev->queue_count; i++) {
         RegionEventFd efd = {
             .offset = LEGACY_QUEUE_NOTIFY,
             .size = 2,
@@ -142,7 +142,8 @@ void virtio_pci_init_legacy(VirtioPci *proxy)
             .data = i,
             .fd = proxy->vdev->queues[i].kick_fd,
         };
-        memory_region_add_eventfd(&proxy->legacy, &efd);
+        if (virtio_pci_wants_ioeventfd(proxy, &proxy->vdev->queues[i]))
+            memory_region_add_eventfd(&proxy->legacy, &efd);
     }
     pci_register_bar(&proxy->pci, 0, PCI_BAR_IO, &proxy->legacy);
 }

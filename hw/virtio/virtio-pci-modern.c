@@ -309,7 +309,8 @@ static void add_ioeventfds(VirtioPci *proxy)
 {
     for (unsigned i = 0; i < proxy->vdev->queue_count; i++) {
         RegionEventFd efd = { .offset = NOTIFY_MULTIPLIER * i, .fd = proxy->vdev->queues[i].kick_fd };
-        memory_region_add_eventfd(&proxy->notify, &efd);
+        if (virtio_pci_wants_ioeventfd(proxy, &proxy->vdev->queues[i]))
+            memory_region_add_eventfd(&proxy->notify, &efd);
     }
 }
 
@@ -330,8 +331,7 @@ void virtio_pci_init_modern(VirtioPci *proxy)
     memory_region_add(&proxy->modern, MODERN_ISR, &proxy->isr_region, 0);
     memory_region_add(&proxy->modern, MODERN_DEVICE, &proxy->device, 0);
     memory_region_add(&proxy->modern, MODERN_NOTIFY, &proxy->notify, 0);
-    if (proxy->ioeventfd)
-        add_ioeventfds(proxy);
+    add_ioeventfds(proxy);
     pci_register_bar(&proxy->pci, MODERN_BAR, PCI_BAR_MEM64 | PCI_BAR_PREFETCH, &proxy->modern);
     add_caps(proxy);
 }

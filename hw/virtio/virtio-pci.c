@@ -151,6 +151,13 @@ VirtioQueue *virtio_pci_selected_queue(VirtioPci *proxy)
     return virtio_queue(proxy->vdev, proxy->queue_select);
 }
 
+/* An accelerator with irqfds has ioeventfds, too. */
+bool virtio_pci_wants_ioeventfd(const VirtioPci *proxy, const VirtioQueue *q)
+{
+    return proxy->ioeventfd &&
+           (proxy->pci.dev.machine->accel->ops->irqfd_add_route || q->loop != event_loop_main());
+}
+
 /* --- life --- */
 
 static bool choose_interfaces(VirtioPci *proxy, uint16_t type, GError **errp)

@@ -11,8 +11,9 @@
  *
  *     typedef struct VirtioFooPci { VirtioPci proxy; VirtioFoo foo; } VirtioFooPci;
  *
- * Notifications: with ioeventfd=on a write to a queue's notification register only signals the
- * queue's eventfd, in the kernel where the accelerator can; else the write is served by who makes it.
+ * Notifications: with ioeventfd=on a write to a queue's notification register only signals the queue's eventfd, if
+ * the kernel does that (kvm) or an I/O thread waits for it; else who writes serves the queue, which saves waking
+ * another thread.
  * Interrupts: MSI-X by the vector the driver gave the queue (through an irqfd where the accelerator has
  * them, without machine_lock), else INTx and the ISR register.
  *
