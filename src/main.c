@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -92,12 +93,31 @@ static bool take_signals(Machine *machine, GError **errp)
     return true;
 }
 
-static bool open_gdb(Machine *machine, const Options *options, Gdb **gdb, GError **errp)
+/* The gdb stub, which the monitor's "gdbserver" may replace. */
+typedef struct GdbSlot {
+    Machine *machine;
+    Gdb *gdb; /* NULL: none */
+} GdbSlot;
+
+static bool open_gdb(GdbSlot *slot, const char *address, GError **errp)
 {
-    if (!options->gdb || (*gdb = gdbstub_new(machine, options->gdb, errp)))
+    if (!address || (slot->gdb = gdbstub_new(slot->machine, address, errp)))
         return true;
-    g_prefix_error(errp, "-gdb %s: ", options->gdb);
+    g_prefix_error(errp, "-gdb %s: ", address);
     return false;
+}
+
+static void close_gdb(GdbSlot *slot)
+{
+    if (slot->gdb)
+        gdbstub_free(slot->gdb);
+    slot->gdb = NULL;
+}
+
+static bool change_gdb(void *opaque, const char *address, GError **errp)
+{
+    close_gdb(opaque);
+    return strcmp(address, "none") == 0 || open_gdb(opaque, address, errp);
 }
 
 static bool open_qtest(Machine *machine, const Options *options, Qtest **qtest, GError **errp)
@@ -115,22 +135,22 @@ static bool create_pidfile(const Options *options, GError **errp)
 static bool run_loop(Machine *machine, const Options *options, GError **errp)
 {
     Qtest *qtest = NULL;
-    Gdb *gdb = NULL;
+    GdbSlot gdb = {machine, NULL};
     Monitors *monitors = monitors_new(machine, options->monitors, errp);
-    bool ok = monitors && open_gdb(machine, options, &gdb, errp) && open_qtest(machine, options, &qtest, errp) &&
+    bool ok = monitors && open_gdb(&gdb, options->gdb, errp) && open_qtest(machine, options, &qtest, errp) &&
               create_pidfile(options, errp);
 
     ok = ok && run_with_enter(&options->run_with, errp) && sandbox_close(&options->sandbox, errp);
     if (ok) {
         daemon_ready();
+        monitors_set_gdbserver(monitors, change_gdb, &gdb);
         if (!options->stopped)
             machine_start(machine);
         event_loop_run(event_loop_main());
     }
     if (qtest)
         qtest_free(qtest);
-    if (gdb)
-        gdbstub_free(gdb);
+    close_gdb(&gdb);
     if (monitors)
         monitors_free(monitors);
     return ok;

@@ -15,13 +15,6 @@
 #include "accel/dbt/mmu-priv.h"
 #include "core/paging.h"
 
-#define PTE_W BIT(1)
-#define PTE_U BIT(2)
-#define PTE_A BIT(5)
-#define PTE_D BIT(6)
-#define PTE_G BIT(8)
-#define PTE_NX BIT(63)
-
 #define PF_P (1u << 0)
 #define PF_W (1u << 1)
 #define PF_U (1u << 2)

@@ -186,6 +186,14 @@ static void print_features(GString *out)
     g_string_append_c(out, '\n');
 }
 
+void cpu_model_foreach(void (*fn)(const char *name, const char *desc, void *opaque), void *opaque)
+{
+    fn("max", "everything the accelerator offers on this host", opaque);
+    fn("host", "the same", opaque);
+    for (const CpuModelDef *def = cpu_model_defs; def->name; def++)
+        fn(def->name, def->model_id, opaque);
+}
+
 void cpu_model_print_help(GString *out)
 {
     g_string_append(out, "Available CPUs:\n"

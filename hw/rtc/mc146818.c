@@ -17,6 +17,7 @@
 
 #include "core/bits.h"
 #include "core/error.h"
+#include "core/event.h"
 
 enum {
     REG_SECONDS = 0x00,
@@ -259,6 +260,8 @@ static void take_time(Mc146818 *rtc)
     int64_t now = rtc_now_ns(rtc);
 
     set_time(rtc, decode_time(&rtc->regs), now - seconds_of(now) * NS_PER_SEC);
+    event_emit(VM_EVENT_RTC_CHANGE, "{s:I}", "offset",
+               (json_int_t)(rtc->regs.update_seen_s - seconds_of(clock_get_ns(VMCLOCK_HOST))));
 }
 
 static void write_time(Mc146818 *rtc, uint8_t index, uint8_t value)

@@ -63,6 +63,16 @@ bool char_has_focus(const CharBackend *be);
 /* By id, NULL if unknown. */
 Chardev *chardev_find(const char *id);
 const char *chardev_id(const Chardev *chr);
+/* What is behind it, as QEMU writes it: "pty:/dev/pts/3", "unix:/path,server=on", "null". */
+const char *chardev_filename(const Chardev *chr);
+/* A front end is attached. */
+bool chardev_is_used(const Chardev *chr);
+/* Ends one that nothing uses; else an error. */
+bool chardev_delete(Chardev *chr, GError **errp);
+/* Names of the backends there are. */
+void chardev_backends_foreach(void (*fn)(const char *name, void *opaque), void *opaque);
+/* In the order they were made. */
+void chardev_foreach(void (*fn)(const Chardev *chr, void *opaque), void *opaque);
 /* -chardev: properties of a backend, "backend" and "id" among them. The check changes nothing. */
 bool chardev_options_check(KvNode *kv, GError **errp);
 Chardev *chardev_new_from_options(KvNode *kv, GError **errp);

@@ -108,6 +108,10 @@ bool property_set(const Property *props, void *instance, const char *owner, cons
 void property_set_defaults(const Property *props, void *instance);
 void property_release(const Property *props, void *instance);
 const Property *property_find(const Property *props, const char *name);
+/* A value in option syntax; NULL: a string that was not given. The caller's. */
+char *property_format(const Property *prop, const void *instance);
+/* One line each: "  iobase = 0x3f8". */
+void property_print_values(const Property *props, const void *instance, GString *out);
 /* One line each: "  iobase=<uint32>   help (default: 0x3f8)". */
 void property_print_help(const Property *props, GString *out);
 

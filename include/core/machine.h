@@ -115,6 +115,8 @@ struct Machine {
     MsiSink msi;
     struct PciBus *pci; /* the root bus (hw/pci/pci.h); NULL: the board has none */
     Irq gsi[GSI_COUNT]; /* where the interrupt lines end: filled by the board (core/gsi.h) */
+    uint32_t gsi_levels; /* atomic: a bit each, as devices set them */
+    uint64_t gsi_raised[GSI_COUNT]; /* atomic: how often each went up ("info irq") */
     Irq gsi_watch;      /* a test sees the lines instead; its pin is not used */
     /* EOI of a level-triggered vector broadcast by a LAPIC outside hw/intc (IRQCHIP_SPLIT). */
     void (*ioapic_eoi)(void *opaque, int vector);
@@ -141,6 +143,10 @@ Machine *machine_new(const MachineType *type);
 bool machine_build(Machine *machine, GError **errp);
 /* Ends the vCPU threads; frees devices in reverse order, vCPUs, board, accelerator, address spaces, RAM. */
 void machine_free(Machine *machine);
+/* "550e8400-e29b-41d4-a716-446655440000"; the caller's. */
+char *machine_uuid_text(const Machine *machine);
+/* A non-maskable interrupt for every vCPU (the NMI button). */
+void machine_inject_nmi(Machine *machine);
 /* Resets the accelerator's irqchip, devices, vCPUs to their power-up state, then the board, which
  * may change that state (a kernel's entry point). Main thread, vCPUs paused. */
 void machine_reset(Machine *machine);

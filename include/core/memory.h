@@ -200,7 +200,9 @@ bool address_space_lookup(AddressSpace *as, uint64_t addr, MemorySection *sectio
 /* Host address of byte addr of a RAM or ROM section. */
 void *memory_section_host(const MemorySection *section, uint64_t addr);
 
-/* "info mtree". */
+/* The tree, "info mtree"; what of it is visible, "info mtree -f"; read-only memory, "info roms". */
 void memory_print_tree(AddressSpace *as, GString *out);
+void memory_print_flat(AddressSpace *as, GString *out);
+void memory_print_roms(AddressSpace *as, GString *out);
 
 #endif

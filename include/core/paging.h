@@ -19,7 +19,15 @@
 #include "core/memory.h"
 
 #define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_U BIT(2)
+#define PTE_PWT BIT(3)
+#define PTE_PCD BIT(4)
+#define PTE_A BIT(5)
+#define PTE_D BIT(6)
 #define PTE_PS BIT(7)
+#define PTE_G BIT(8)
+#define PTE_NX BIT(63)
 #define PTE_ADDR BITS(51, 12)
 
 /* A paging mode: where the walk starts and the shape of its tables. */
@@ -54,6 +62,19 @@ static inline uint64_t paging_page_address(const PagingShape *shape, uint64_t en
     return (entry & PTE_ADDR & ~(BIT(page_bits) - 1)) | offset;
 }
 
+/* One page, and what all levels together allow. */
+typedef struct PagingMapping {
+    uint64_t linear, gpa, size;
+    uint64_t entry; /* that maps it */
+    bool user, writable, no_execute;
+} PagingMapping;
+
+/*
+ * Every mapping, in the order of linear addresses, until visit says false. At most max_tables tables are
+ * read, as tables that refer to themselves make no end of mappings; false: that was not enough.
+ */
+bool paging_foreach(AddressSpace *as, const CpuState *state, unsigned max_tables,
+                    bool (*visit)(void *opaque, const PagingMapping *mapping), void *opaque);
 /* False: not mapped, or the tables are not in RAM or ROM. */
 bool paging_translate(AddressSpace *as, const CpuState *state, uint64_t linear, uint64_t *gpa);
 

@@ -31,6 +31,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/cpu-state.h"
 #include "core/guest-debug.h"
@@ -115,6 +116,7 @@ struct Vcpu {
     bool self_stopped;    /* vcpu_stop_self */
     bool paused;          /* the thread stands still */
     GQueue work;          /* of queued calls */
+    pid_t thread_id;      /* gettid(2) on its thread; 0: it has not come that far */
 };
 
 extern __thread Vcpu *current_vcpu;
@@ -125,6 +127,8 @@ Vcpu *vcpu_new(Machine *machine, unsigned index, uint32_t apic_id, GError **errp
 bool vcpu_set_cpuid(Vcpu *vcpu, const CpuidTable *table, GError **errp);
 /* Makes the thread, "CPU 0/KVM", which starts out PAUSED. machine_build does this. */
 bool vcpu_start(Vcpu *vcpu, GError **errp);
+/* The kernel's number of the thread, for tools that pin it; vcpu_start was called. */
+pid_t vcpu_thread_id(Vcpu *vcpu);
 /* Ends and joins the thread; it will not run again. machine_lock is released while waiting. */
 void vcpu_exit(Vcpu *vcpu);
 /* vcpu_exit if need be, then frees the accelerator's half and the vCPU. */

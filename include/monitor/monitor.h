@@ -43,6 +43,9 @@ typedef struct Monitors Monitors;
  * and has the keyboard. NULL with an error.
  */
 Monitors *monitors_new(Machine *machine, GPtrArray *options, GError **errp);
+/* What the command "gdbserver" does; address "none": no gdb stub. */
+void monitors_set_gdbserver(Monitors *monitors, bool (*fn)(void *opaque, const char *address, GError **errp),
+                            void *opaque);
 /* Before machine_free, once the main loop has ended. */
 void monitors_free(Monitors *monitors);
 

@@ -10,7 +10,7 @@
 #   $guest_dir/packages          which packages these came from
 
 # In the order in which they can be loaded.
-guest_modules="scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod"
+guest_modules="acpi/button scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod"
 
 guest_dir=${VMM_GUEST_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/vmm/guest}
 

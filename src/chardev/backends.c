@@ -188,6 +188,12 @@ void chardev_print_help(const char *backend, GString *out)
         g_string_append(out, "'-chardev BACKEND,help' lists the properties of one.\n");
 }
 
+void chardev_backends_foreach(void (*fn)(const char *name, void *opaque), void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(backend_types); i++)
+        fn(backend_types[i].name, opaque);
+}
+
 static const BackendType *find_type(const char *name, GError **errp)
 {
     const char *names[G_N_ELEMENTS(backend_types) + 1] = {0};
@@ -280,6 +286,8 @@ static Chardev *create(const BackendType *type, const char *id, KvNode *kv, int 
         return NULL;
     }
     chr->log_fd = log_fd;
+    if (!chr->filename)
+        chardev_set_filename(chr, g_strdup(type->name));
     return mux ? chardev_new_mux(id, chr, errp) : chr;
 }
 

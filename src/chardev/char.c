@@ -43,6 +43,28 @@ const char *chardev_id(const Chardev *chr)
     return chr->id;
 }
 
+const char *chardev_filename(const Chardev *chr)
+{
+    return chr->filename ? chr->filename : chr->ops->kind;
+}
+
+void chardev_set_filename(Chardev *chr, char *filename)
+{
+    g_free(chr->filename);
+    chr->filename = filename;
+}
+
+bool chardev_is_used(const Chardev *chr)
+{
+    return chr->ops->is_used ? chr->ops->is_used(chr) : chr->be != NULL;
+}
+
+void chardev_foreach(void (*fn)(const Chardev *chr, void *opaque), void *opaque)
+{
+    for (guint i = 0; chardevs && i < chardevs->len; i++)
+        fn(g_ptr_array_index(chardevs, i), opaque);
+}
+
 Chardev *chardev_new(const ChardevOps *ops, const char *id, GError **errp)
 {
     if (chardev_find(id)) {
@@ -68,8 +90,17 @@ void chardev_free(Chardev *chr)
         chr->ops->release(chr);
     if (chr->log_fd >= 0)
         close(chr->log_fd);
+    g_free(chr->filename);
     g_free(chr->id);
     g_free(chr);
+}
+
+bool chardev_delete(Chardev *chr, GError **errp)
+{
+    if (chardev_is_used(chr))
+        return error_set(errp, "character device '%s' is in use", chr->id);
+    chardev_free(chr);
+    return true;
 }
 
 void chardev_cleanup(void)

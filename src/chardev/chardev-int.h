@@ -28,6 +28,7 @@ typedef struct ChardevOps {
     /* Only backends that share themselves among front ends have these. */
     bool (*attach)(Chardev *chr, CharBackend *be, GError **errp);
     void (*detach)(Chardev *chr, CharBackend *be);
+    bool (*is_used)(const Chardev *chr);
     bool (*has_focus)(const Chardev *chr, const CharBackend *be);
     void (*release)(Chardev *chr);
 } ChardevOps;
@@ -35,12 +36,15 @@ typedef struct ChardevOps {
 struct Chardev {
     const ChardevOps *ops;
     char *id;
+    char *filename; /* chardev_filename */
     int log_fd; /* gets a copy of what is written; -1: none */
     CharBackend *be; /* the front end; unused by those that have attach */
 };
 
 /* Made and registered under id, which must be free. */
 Chardev *chardev_new(const ChardevOps *ops, const char *id, GError **errp);
+/* Takes the string; without it the backend's kind stands for it. */
+void chardev_set_filename(Chardev *chr, char *filename);
 /* Unregisters, releases, frees. Its front ends are no longer connected. */
 void chardev_free(Chardev *chr);
 

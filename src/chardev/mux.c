@@ -280,6 +280,11 @@ static void mux_detach(Chardev *chr, CharBackend *be)
         mux->focus = mux->focus ? mux->focus - 1 : 0;
 }
 
+static bool mux_is_used(const Chardev *chr)
+{
+    return ((const MuxChardev *)chr)->count > 0;
+}
+
 static bool mux_has_focus(const Chardev *chr, const CharBackend *be)
 {
     const MuxChardev *mux = (const MuxChardev *)chr;
@@ -306,6 +311,7 @@ static const ChardevOps mux_ops = {
     .accept_input = mux_accept_input,
     .attach = mux_attach,
     .detach = mux_detach,
+    .is_used = mux_is_used,
     .has_focus = mux_has_focus,
     .release = mux_release,
 };

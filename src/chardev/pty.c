@@ -123,6 +123,7 @@ Chardev *chardev_new_pty(const char *id, GError **errp)
         return NULL;
     }
     pty->master = master;
+    chardev_set_filename(&pty->stream.chr, g_strdup_printf("pty:%s", name));
     stream_init(&pty->stream, &stream_ops);
     timer_init(&pty->look_timer, event_loop_main(), VMCLOCK_MONO, look, pty);
     look(pty);

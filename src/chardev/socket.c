@@ -391,5 +391,8 @@ Chardev *chardev_new_socket(const char *id, KvNode *kv, GError **errp)
     stream_init(&sock->stream, options.telnet ? &telnet_ops : &plain_ops);
     sock->stream.hold = options.hold;
     timer_init(&sock->retry_timer, event_loop_main(), VMCLOCK_MONO, start_connecting, sock);
-    return start(sock, &options, errp) ? &sock->stream.chr : NULL;
+    if (!start(sock, &options, errp))
+        return NULL;
+    chardev_set_filename(&sock->stream.chr, g_strconcat(sock->address.text, sock->server ? ",server=on" : "", NULL));
+    return &sock->stream.chr;
 }

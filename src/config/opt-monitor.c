@@ -18,6 +18,12 @@ static bool add_on_device(Options *options, MonitorMode mode, bool pretty, const
     return true;
 }
 
+bool opt_monitor(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
+{
+    options->monitor_given = true;
+    return add_on_device(options, MONITOR_HUMAN, false, arg);
+}
+
 bool opt_qmp(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     return add_on_device(options, MONITOR_QMP, strcmp(spec->name, "qmp-pretty") == 0, arg);
@@ -25,9 +31,9 @@ bool opt_qmp(Options *options, const OptionSpec *spec, const char *arg, GError *
 
 static bool parse_mode(const char *value, MonitorMode *mode, GError **errp)
 {
-    *mode = MONITOR_QMP;
-    if (g_strcmp0(value, "control") != 0)
-        return error_set_code(errp, VMM_ERROR_USAGE, "mode=%s: it can be control (QMP)", value ? value : "readline");
+    *mode = value && strcmp(value, "control") == 0 ? MONITOR_QMP : MONITOR_HUMAN;
+    if (*mode == MONITOR_HUMAN && value && strcmp(value, "readline") != 0)
+        return error_set_code(errp, VMM_ERROR_USAGE, "mode=%s: it can be readline (for people) or control (QMP)", value);
     return true;
 }
 

@@ -131,11 +131,13 @@ const OptionSpec option_table[] = {
     {"nographic", NULL, GROUP_CHAR, opt_set_flag, FIELD(nographic),
      "the first serial port on the terminal, shared with a monitor (mon:stdio):\n"
      "Ctrl-C goes to the guest, Ctrl-a x exits, Ctrl-a c switches, Ctrl-a h helps"},
-    {"monitor", "none", GROUP_CHAR, opt_only_none, 0, "accepted: there is no monitor for people"},
+    {"monitor", "DEV", GROUP_CHAR, opt_monitor, 0,
+     "commands typed by people: DEV as for -serial (stdio, unix:PATH,server=on,\n"
+     "chardev:ID, ...), or none"},
     {"qmp", "DEV", GROUP_CHAR, opt_qmp, 0, "commands of tools, in QMP (JSON): DEV as for -serial"},
     {"qmp-pretty", "DEV", GROUP_CHAR, opt_qmp, 0, "the same, with indented answers"},
-    {"mon", "[chardev=]ID,mode=control[,pretty=on|off]", GROUP_CHAR, opt_mon, 0,
-     "a monitor on a -chardev; QMP (control) is what there is"},
+    {"mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]", GROUP_CHAR, opt_mon, 0,
+     "a monitor on a -chardev: for people (readline), or QMP (control)"},
     {"debugcon", "DEV", GROUP_CHAR, opt_set_string, FIELD(debugcon), "connect the debug console, port 0xe9"},
 
     {"d", "ITEM[,ITEM...]", GROUP_DEBUG, opt_log_items, 0, "log these; '-d help' lists them"},

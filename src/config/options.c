@@ -360,10 +360,24 @@ static void default_serial(Options *options)
         g_ptr_array_add(options->serials, g_strdup("null"));
 }
 
+/* "mon:" is a terminal shared with a monitor. -nographic's is, unless a monitor was asked for elsewhere. */
+static void resolve_shared_monitors(Options *options)
+{
+    for (guint i = 0; i < options->serials->len; i++) {
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        bool implied = i == 0 && options->serial_implied;
+        if (g_str_has_prefix(g_ptr_array_index(options->serials, i), "mon:") && !(implied && options->monitor_given))
+            g_ptr_array_add(options->monitors, monitor_options_new(MONITOR_HUMAN, NULL, id));
+    }
+    if (options->debugcon && g_str_has_prefix(options->debugcon, "mon:"))
+        g_ptr_array_add(options->monitors, monitor_options_new(MONITOR_HUMAN, NULL, "debugcon"));
+}
+
 bool options_resolve(Options *options, GError **errp)
 {
     default_serial(options);
     boot_resolve(options);
+    resolve_shared_monitors(options);
     return machine_type_resolve(options, errp) && accel_resolve(options, errp) &&
            smp_resolve(options->smp, &options->topology, errp) && ram_resolve(options, errp) &&
            check_boot(&options->boot, errp) && check_gdb(options, errp) && check_daemonize(options, errp) &&

@@ -131,6 +131,21 @@ void machine_reset(Machine *machine)
     machine_unlock();
 }
 
+char *machine_uuid_text(const Machine *machine)
+{
+    GString *out = g_string_new(NULL);
+
+    for (unsigned i = 0; i < sizeof(machine->uuid); i++)
+        g_string_append_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", machine->uuid[i]);
+    return g_string_free(out, FALSE);
+}
+
+void machine_inject_nmi(Machine *machine)
+{
+    for (unsigned i = 0; i < machine->smp.cpus; i++)
+        vcpu_request(machine->vcpus[i], VCPU_REQ_NMI);
+}
+
 /* Threads end first and vCPUs go after the devices: a LAPIC holds on to its vCPU. */
 static void free_parts_locked(Machine *machine)
 {

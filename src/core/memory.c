@@ -303,3 +303,33 @@ void memory_print_tree(AddressSpace *as, GString *out)
     g_string_append_printf(out, "address-space: %s\n", as->name);
     print_region(as->root, 0, 0, out);
 }
+
+static void print_sections(AddressSpace *as, bool roms_only, GString *out)
+{
+    const FlatView *view;
+
+    rcu_read_lock();
+    view = rcu_dereference(as->view);
+    for (guint i = 0; i < view->count; i++) {
+        const MemorySection *section = &view->sections[i];
+        bool rom = section->mr->kind == MEMORY_REGION_ROM || section->read_only;
+        if (roms_only && !rom)
+            continue;
+        g_string_append_printf(out, "  %016" PRIx64 "-%016" PRIx64 " (%s%s): %s @%016" PRIx64 "\n", section->addr,
+                               section->addr + section->size - 1, kind_names[section->mr->kind],
+                               section->read_only && section->mr->kind == MEMORY_REGION_RAM ? ", read-only" : "",
+                               section->mr->name, section->mr_offset);
+    }
+    rcu_read_unlock();
+}
+
+void memory_print_flat(AddressSpace *as, GString *out)
+{
+    g_string_append_printf(out, "flat view: %s\n", as->name);
+    print_sections(as, false, out);
+}
+
+void memory_print_roms(AddressSpace *as, GString *out)
+{
+    print_sections(as, true, out);
+}

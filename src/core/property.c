@@ -221,6 +221,48 @@ void property_release(const Property *props, void *instance)
     }
 }
 
+char *property_format(const Property *prop, const void *instance)
+{
+    const void *value = (const char *)instance + prop->offset;
+
+    switch (prop->kind) {
+    case PROP_BOOL:
+        return g_strdup(*(const bool *)value ? "on" : "off");
+    case PROP_U8:
+    case PROP_U16:
+    case PROP_U32:
+    case PROP_U64:
+    case PROP_SIZE: {
+        uint64_t n = 0;
+        memcpy(&n, value, kind_bytes(prop->kind));
+        return g_strdup_printf("%" G_GUINT64_FORMAT, n);
+    }
+    case PROP_I32:
+        return g_strdup_printf("%d", *(const int32_t *)value);
+    case PROP_STRING:
+        return g_strdup(*(char *const *)value);
+    case PROP_ENUM:
+        return g_strdup(prop->names[*(const int *)value]);
+    case PROP_CHARDEV: {
+        const Chardev *chr = ((const CharBackend *)value)->chr;
+        return chr ? g_strdup(chardev_id(chr)) : NULL;
+    }
+    case PROP_DRIVE: {
+        BlockBackend *const blk = *(BlockBackend *const *)value;
+        return blk ? g_strdup(blk_name(blk)) : NULL;
+    }
+    }
+    g_assert_not_reached();
+}
+
+void property_print_values(const Property *props, const void *instance, GString *out)
+{
+    for (const Property *prop = props; prop && prop->name; prop++) {
+        g_autofree char *value = property_format(prop, instance);
+        g_string_append_printf(out, "    %s = %s\n", prop->name, value ? value : "(none)");
+    }
+}
+
 static const char *kind_name(PropertyKind kind)
 {
     static const char *const names[] = {

@@ -172,6 +172,10 @@ static void *vcpu_thread(void *opaque)
     const AccelOps *ops = vcpu_ops(vcpu);
 
     current_vcpu = vcpu;
+    pthread_mutex_lock(&vcpu->lock);
+    vcpu->thread_id = gettid();
+    pthread_cond_broadcast(&vcpu->cond);
+    pthread_mutex_unlock(&vcpu->lock);
     prctl(PR_SET_TIMERSLACK, 1); /* the default adds 50 us to every sleep until a guest's deadline */
     if (ops->vcpu_thread_init)
         ops->vcpu_thread_init(vcpu);
@@ -235,6 +239,18 @@ bool vcpu_set_cpuid(Vcpu *vcpu, const CpuidTable *table, GError **errp)
     cpuid_table_query(table, 0x80000001, 0, regs);
     vcpu->has_long_mode = regs[3] >> 29 & 1;
     return !vcpu_ops(vcpu)->vcpu_set_cpuid || vcpu_ops(vcpu)->vcpu_set_cpuid(vcpu, table, errp);
+}
+
+pid_t vcpu_thread_id(Vcpu *vcpu)
+{
+    pid_t id;
+
+    pthread_mutex_lock(&vcpu->lock);
+    while (!vcpu->thread_id)
+        pthread_cond_wait(&vcpu->cond, &vcpu->lock);
+    id = vcpu->thread_id;
+    pthread_mutex_unlock(&vcpu->lock);
+    return id;
 }
 
 bool vcpu_start(Vcpu *vcpu, GError **errp)

@@ -8,6 +8,7 @@
  *   qmp-schema.c    types of arguments and answers: checks, introspection
  *   qmp-events.c    the table of events
  *   qmp-*.c         commands, one file an area; qmp-table.c lists their tables
+ *   hmp*.c          the human monitor (hmp-internal.h)
  *
  * Locking: as monitor/monitor.h says.
  */
@@ -58,6 +59,8 @@ struct Monitors {
     Machine *machine;
     GPtrArray *list; /* of Monitor *, each the beginning of its kind's struct */
     EventRate rates[VM_EVENT_COUNT];
+    bool (*gdbserver)(void *opaque, const char *address, GError **errp); /* monitors_set_gdbserver */
+    void *gdbserver_opaque;
 };
 
 /* --- monitor.c --- */
@@ -65,6 +68,11 @@ struct Monitors {
 void monitor_write(Monitor *mon, const char *text, size_t len);
 /* The same for what nobody asked for: false if too much waits already. */
 bool monitor_write_unasked(Monitor *mon, const char *text, size_t len);
+
+/* --- hmp-session.c --- */
+Monitor *hmp_monitor_new(void);
+/* One line of the human monitor; what it printed, with "\r\n" at the end of lines. *cpu may be changed. */
+char *hmp_execute(Monitor *mon, unsigned *cpu, const GPtrArray *history, const char *line);
 
 /* --- qmp.c --- */
 Monitor *qmp_monitor_new(bool pretty);

@@ -139,7 +139,7 @@ static void monitor_free(Monitor *mon)
 
 static bool add_monitor(Monitors *monitors, const MonitorOptions *options, GError **errp)
 {
-    Monitor *mon = qmp_monitor_new(options->pretty);
+    Monitor *mon = options->mode == MONITOR_QMP ? qmp_monitor_new(options->pretty) : hmp_monitor_new();
 
     mon->all = monitors;
     mon->machine = monitors->machine;
@@ -180,6 +180,13 @@ Monitors *monitors_new(Machine *machine, GPtrArray *options, GError **errp)
         return monitors;
     monitors_free(monitors);
     return NULL;
+}
+
+void monitors_set_gdbserver(Monitors *monitors, bool (*fn)(void *opaque, const char *address, GError **errp),
+                            void *opaque)
+{
+    monitors->gdbserver = fn;
+    monitors->gdbserver_opaque = opaque;
 }
 
 void monitors_free(Monitors *monitors)

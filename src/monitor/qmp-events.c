@@ -7,7 +7,8 @@
 #include "qmp-schema.h"
 
 static const char *const cause_values[] = {
-    "host-error", "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui", "guest-shutdown", "guest-reset", NULL,
+    "host-error", "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui", "guest-shutdown", "guest-reset",
+    "guest-panic", NULL,
 };
 static const QmpType cause_type = {QMP_ENUM, "ShutdownCause", .values = cause_values};
 

@@ -48,6 +48,18 @@ static json_t *query_qmp_schema(Monitor *mon, json_t *args, GError **errp)
     return qmp_schema();
 }
 
+static json_t *human_monitor_command(Monitor *mon, json_t *args, GError **errp)
+{
+    int64_t cpu = qmp_arg_int(args, "cpu-index", 0);
+
+    if (cpu < 0 || cpu >= mon->machine->smp.cpus)
+        return qmp_fail(errp, QMP_GENERIC_ERROR, "there is no CPU %" G_GINT64_FORMAT, cpu);
+    unsigned index = (unsigned)cpu;
+    g_autofree char *text = hmp_execute(mon, &index, NULL, qmp_arg_str(args, "command-line"));
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    return json_string(valid);
+}
+
 static const char *const capability_values[] = {"oob", NULL};
 static const QmpType capability_type = {QMP_ENUM, "QMPCapability", .values = capability_values};
 static const QmpType capability_list = {QMP_ARRAY, .element = &capability_type};
@@ -84,7 +96,14 @@ static const QmpMember schema_members[] = {
 static const QmpType schema_type = {QMP_OBJECT, "SchemaInfo", schema_members, .more_members = true};
 static const QmpType schema_list = {QMP_ARRAY, .element = &schema_type};
 
+static const QmpMember human_args[] = {
+    {"command-line", &qmp_str, false, "as typed at the human monitor"},
+    {"cpu-index", &qmp_int, true, "whose registers and memory it means (0)"},
+    {0},
+};
+
 const QmpCommand qmp_session_commands[] = {
+    {"human-monitor-command", human_args, &qmp_str, human_monitor_command, "what the human monitor prints for a line"},
     {"qmp_capabilities", capabilities_args, NULL, qmp_capabilities, "begin the session; the first command of each"},
     {"query-commands", NULL, &command_list, query_commands, "the commands there are"},
     {"query-qmp-schema", NULL, &schema_list, query_qmp_schema, "the types of all commands and events"},

@@ -18,5 +18,6 @@ const QmpCommand *qmp_command_find(const char *name)
 }
 
 const QmpCommand *const qmp_command_tables[] = {
-    qmp_session_commands, qmp_vm_commands, NULL,
+    qmp_session_commands, qmp_vm_commands, qmp_cpu_commands, qmp_memory_commands, qmp_char_commands, qmp_device_commands,
+    qmp_block_commands, NULL,
 };

@@ -19,6 +19,13 @@ static json_t *query_name(Monitor *mon, json_t *args, GError **errp)
     return result;
 }
 
+static json_t *query_uuid(Monitor *mon, json_t *args, GError **errp)
+{
+    g_autofree char *text = machine_uuid_text(mon->machine);
+
+    return json_pack("{s:s}", "UUID", text);
+}
+
 static json_t *query_kvm(Monitor *mon, json_t *args, GError **errp)
 {
     return json_pack("{s:b, s:b}", "enabled", (int)(mon->machine->accel->ops == &kvm_accel_ops), "present",
@@ -84,6 +91,9 @@ static json_t *system_powerdown(Monitor *mon, json_t *args, GError **errp)
 static const QmpMember name_members[] = {{"name", &qmp_str, true, "as -name has it"}, {0}};
 static const QmpType name_type = {QMP_OBJECT, "NameInfo", name_members};
 
+static const QmpMember uuid_members[] = {{"UUID", &qmp_str, false, "zeroes: not given"}, {0}};
+static const QmpType uuid_type = {QMP_OBJECT, "UuidInfo", uuid_members};
+
 static const QmpMember kvm_members[] = {
     {"enabled", &qmp_bool, false, "KVM runs this VM"},
     {"present", &qmp_bool, false, "the host has KVM"},
@@ -105,7 +115,7 @@ static const QmpType machine_type = {QMP_OBJECT, "MachineInfo", machine_members}
 static const QmpType machine_list = {QMP_ARRAY, .element = &machine_type};
 
 static const char *const run_state_values[] = {
-    "prelaunch", "running", "paused", "shutdown", "guest-panicked", "internal-error", "io-error", "debug", NULL,
+    "prelaunch", "running", "paused", "shutdown", "guest-panicked", "internal-error", "io-error", "debug", "watchdog", NULL,
 };
 static const QmpType run_state_type = {QMP_ENUM, "RunState", .values = run_state_values};
 
@@ -123,6 +133,7 @@ const QmpCommand qmp_vm_commands[] = {
     {"query-machines", NULL, &machine_list, query_machines, "the boards there are"},
     {"query-name", NULL, &name_type, query_name, "the VM's name"},
     {"query-status", NULL, &status_type, query_status, "whether the VM runs"},
+    {"query-uuid", NULL, &uuid_type, query_uuid, "the VM's UUID"},
     {"quit", NULL, NULL, quit, "end the VM at once"},
     {"stop", NULL, NULL, stop, "stop the CPUs"},
     {"system_powerdown", NULL, NULL, system_powerdown, "press the power button"},

@@ -230,7 +230,7 @@ def monitor_commands():
         gdb.connect(vm.path)
         expect_in(gdb.do("monitor help"), "info registers", "system_reset")
         expect_in(gdb.do("monitor info registers"), "EIP=", "CR3=")
-        expect_in(gdb.do("monitor info cpus"), "CPU#0", "CPU#1", "waits for a start-up IPI")
+        expect_in(gdb.do("monitor info cpus"), "CPU #0", "CPU #1", "waits for a start-up IPI")
         expect_in(gdb.do("monitor info mtree"), "fee00000")
         expect_in(gdb.do("monitor frobnicate"), "unknown command 'frobnicate'")
         gdb.do("break work")

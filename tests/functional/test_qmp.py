@@ -228,6 +228,114 @@ def the_schema_describes_every_command_and_refers_to_nothing_unknown():
                 assert (False, name) in infos, f"{info['name']} refers to {name}"
 
 
+class Schema:
+    """Holds values against what query-qmp-schema says of their types."""
+
+    JSON_TYPES = {"string": str, "int": int, "number": (int, float), "boolean": bool}
+
+    def __init__(self, qmp):
+        infos = qmp.cmd("query-qmp-schema")
+        self.types = {i["name"]: i for i in infos if i["meta-type"] not in ("command", "event")}
+        self.commands = {i["name"]: i for i in infos if i["meta-type"] == "command"}
+
+    def check(self, name, value, where):
+        info = self.types[name]
+        kind = info["meta-type"]
+        if kind == "builtin" and info["json-type"] != "value":
+            assert isinstance(value, self.JSON_TYPES[info["json-type"]]), f"{where} is no {name}: {value!r}"
+        elif kind == "enum":
+            assert value in info["values"], f"{where} is no {name}: {value!r}"
+        elif kind == "array":
+            for i, item in enumerate(value):
+                self.check(info["element-type"], item, f"{where}[{i}]")
+        elif kind == "object":
+            members = {m["name"]: m for m in info["members"]}
+            missing = [m for m in members if "default" not in members[m] and m not in value]
+            assert not missing, f"{where} lacks {missing}"
+            for key, item in value.items():
+                assert key in members or name == "SchemaInfo", f"{where}: {key} is not in {name}"
+                if key in members:
+                    self.check(members[key]["type"], item, f"{where}.{key}")
+
+
+@suite.test
+def every_query_answers_as_its_schema_says():
+    objects = ["-object", "iothread,id=io0", "-object", "memory-backend-ram,id=ram0,size=16M",
+               "-machine", "memory-backend=ram0", "-name", "x"]
+    with start("-S", "-smp", "2", *objects), Qmp(PATH) as qmp:
+        schema = Schema(qmp)
+        asked = 0
+        for name, info in schema.commands.items():
+            arguments = schema.types[info["arg-type"]]["members"]
+            if name.startswith("query-") and all("default" in m for m in arguments):
+                schema.check(info["ret-type"], qmp.cmd(name), name)
+                asked += 1
+        assert asked >= 18, asked
+
+
+@suite.test
+def cpus_have_threads_of_their_own_and_places_in_the_topology():
+    with start("-S", "-smp", "4,sockets=2,cores=1,threads=2") as vm, Qmp(PATH) as qmp:
+        cpus = qmp.cmd("query-cpus-fast")
+        tasks = {int(task) for task in os.listdir(f"/proc/{vm.process.pid}/task")}
+        threads = {cpu["thread-id"] for cpu in cpus}
+        assert len(threads) == 4 and threads <= tasks
+        assert [(c["props"]["socket-id"], c["props"]["thread-id"]) for c in cpus] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@suite.test
+def chardevs_come_and_go():
+    path = os.path.join(folder.name, "chardev")
+    with start("-S", "-nodefaults"), Qmp(PATH) as qmp:
+        unix = {"addr": {"type": "unix", "data": {"path": path}}}
+        assert qmp.cmd("chardev-add", {"id": "s", "backend": {"type": "socket", "data": unix}}) == {}
+        assert os.path.exists(path)
+        assert "pts" in qmp.cmd("chardev-add", {"id": "p", "backend": {"type": "pty", "data": {}}})["pty"]
+        qmp.cmd("chardev-add", {"id": "r", "backend": {"type": "ringbuf", "data": {"size": 4096}}})
+        names = {c["label"]: c["filename"] for c in qmp.cmd("query-chardev")}
+        assert names["s"].startswith("unix:") and names["p"].startswith("pty:/dev/pts/"), names
+        assert qmp.cmd("ringbuf-read", {"device": "r", "size": 10}) == ""
+        for wrong, desc in (({"id": "s", "backend": {"type": "null", "data": {}}}, "used twice"),
+                            ({"id": "n", "backend": {"type": "nope", "data": {}}}, "nope"),
+                            ({"id": "n", "backend": {"type": "null", "data": {"x": 1}}}, "'x'"),
+                            ({"id": "n", "backend": {"type": "socket", "data": {"wait": True, **unix}}}, "wait")):
+            assert desc in str(error_of(qmp, "chardev-add", wrong)), wrong
+        for label in ("s", "p", "r"):
+            qmp.cmd("chardev-remove", {"id": label})
+        assert not os.path.exists(path)
+        assert "in use" in str(error_of(qmp, "chardev-remove", {"id": "compat_monitor0"}))
+        assert "not found" in str(error_of(qmp, "chardev-remove", {"id": "s"}))
+
+
+@suite.test
+def objects_and_types_are_known_by_their_properties():
+    with start("-S"), Qmp(PATH) as qmp:
+        names = {p["name"] for p in qmp.cmd("device-list-properties", {"typename": "isa-serial"})}
+        assert {"iobase", "irq", "chardev"} <= names
+        assert error_of(qmp, "device-list-properties", {"typename": "nope"}).error_class == "DeviceNotFound"
+        types = {t["name"] for t in qmp.cmd("qom-list-types")}
+        assert {"isa-serial", "iothread"} <= types
+        qmp.cmd("object-add", {"qom-type": "iothread", "id": "io1", "poll-max-ns": 0})
+        assert [io["id"] for io in qmp.cmd("query-iothreads")] == ["io1"]
+        assert "used already" in str(error_of(qmp, "object-add", {"qom-type": "iothread", "id": "io1"}))
+        assert "nope" in str(error_of(qmp, "object-add", {"qom-type": "iothread", "id": "io2", "nope": 1}))
+        qmp.cmd("object-del", {"id": "io1"})
+        assert qmp.cmd("query-iothreads") == []
+
+
+@suite.test
+def memory_is_saved_to_files():
+    path = os.path.join(folder.name, "memory")
+    with start("-S"), Qmp(PATH) as qmp:
+        for command in ("memsave", "pmemsave"):
+            qmp.cmd(command, {"val": 0x100000, "size": 5000, "filename": path})
+            with open(path, "rb") as saved:
+                assert len(saved.read()) == 5000
+        assert "no memory" in str(error_of(qmp, "pmemsave", {"val": 1 << 40, "size": 1, "filename": path}))
+        assert "/nonexistent" in str(error_of(qmp, "pmemsave", {"val": 0, "size": 1, "filename": "/nonexistent/x"}))
+        assert "no CPU 9" in str(error_of(qmp, "memsave", {"val": 0, "size": 1, "filename": path, "cpu-index": 9}))
+
+
 @suite.test
 def monitors_that_cannot_be_are_refused_in_one_line():
     check_refused(BASE + ["-kernel", ECHO, "-mon", "nope,mode=control"], "-mon", "nope", "-chardev")

@@ -538,9 +538,8 @@ static void malformed_packets_get_an_error(void **state)
     expect(b, "?", "T05thread:1;");
     for (unsigned i = 0; i < G_N_ELEMENTS(packets); i++) {
         g_autofree char *answer = ask(b, packets[i]);
-        if (strcmp(packets[i], "qRcmd,0") == 0) { /* an empty command line is an unknown command */
-            g_autofree char *rest = receive_at(b->fd);
-            assert_string_equal(rest, "OK");
+        if (strcmp(packets[i], "qRcmd,0") == 0) { /* an empty command line does nothing */
+            assert_string_equal(answer, "OK");
             continue;
         }
         if (answer[0] != 'E')

@@ -13,6 +13,7 @@
 #include "config/options.h"
 #include "core/bits.h"
 #include "core/thread.h"
+#include "monitor/monitor.h"
 #include "src/config/options-int.h"
 
 /* Splits the words at spaces. */
@@ -391,9 +392,39 @@ static void what_is_not_there_can_only_be_none(void **state)
     Options options;
 
     accept(&options, "-display none -vga none -net none -monitor none");
+    assert_int_equal(options.monitors->len, 0);
     options_release(&options);
     refuse("-display gtk", "'gtk'");
-    refuse("-monitor stdio", "'stdio'");
+}
+
+static void check_monitors(const char *args, unsigned humans, unsigned tools)
+{
+    Options options;
+
+    accept(&options, args);
+    for (guint i = 0; i < options.monitors->len; i++) {
+        const MonitorOptions *monitor = g_ptr_array_index(options.monitors, i);
+        humans -= monitor->mode == MONITOR_HUMAN;
+        tools -= monitor->mode == MONITOR_QMP;
+    }
+    assert_int_equal(humans, 0);
+    assert_int_equal(tools, 0);
+    options_release(&options);
+}
+
+static void monitors_are_those_asked_for_and_those_of_shared_terminals(void **state)
+{
+    check_monitors("-serial stdio", 0, 0);
+    check_monitors("-nographic", 1, 0);
+    check_monitors("-nographic -monitor none", 0, 0);
+    check_monitors("-nographic -monitor null", 1, 0);
+    check_monitors("-nographic -qmp null -qmp-pretty null", 1, 2);
+    check_monitors("-serial mon:stdio -monitor null", 2, 0);
+    check_monitors("-chardev null,id=c -mon c -mon chardev=c,mode=control,pretty=on", 1, 1);
+    refuse("-mon mode=control", "chardev= is missing");
+    refuse("-mon c,mode=tree", "mode=tree");
+    refuse("-mon c,pretty=on", "mode=control");
+    refuse("-mon c,mode=control,prety=on", "'prety'");
 }
 
 static void names_have_parts(void **state)
@@ -457,6 +488,7 @@ int main(void)
         cmocka_unit_test(wrong_memory_backends_are_refused),
         cmocka_unit_test(devices_are_known_and_addable),
         cmocka_unit_test(what_is_not_there_can_only_be_none),
+        cmocka_unit_test(monitors_are_those_asked_for_and_those_of_shared_terminals),
         cmocka_unit_test(names_have_parts),
         cmocka_unit_test(rtc_is_merged_and_checked),
         cmocka_unit_test(every_option_has_help),

@@ -57,6 +57,8 @@ unsigned cpu_model_phys_bits(const CpuModel *model);
 /* Whether the guest sees a feature, by its name in the feature table ("x2apic"). The name must exist. */
 bool cpu_model_has(const CpuModel *model, const char *feature);
 
+/* Names and descriptions of the models, in the table's order. */
+void cpu_model_foreach(void (*fn)(const char *name, const char *desc, void *opaque), void *opaque);
 /* "-cpu help": models with their descriptions, then features and properties. */
 void cpu_model_print_help(GString *out);
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Human monitor commands about what the machine is made of.
+ */
+#include "chardev/char.h"
+#include "core/error.h"
+#include "hmp-internal.h"
+
+static bool info_mtree(HmpContext *ctx, GError **errp)
+{
+    bool flat = hmp_take_flag(ctx, 'f');
+    AddressSpace *spaces[] = {&ctx->machine->memory, &ctx->machine->io};
+
+    if (!hmp_end(ctx, errp))
+        return false;
+    for (unsigned i = 0; i < G_N_ELEMENTS(spaces); i++) {
+        if (flat)
+            memory_print_flat(spaces[i], ctx->out);
+        else
+            memory_print_tree(spaces[i], ctx->out);
+    }
+    return true;
+}
+
+static bool info_qtree(HmpContext *ctx, GError **errp)
+{
+    const GPtrArray *devices = ctx->machine->devices;
+
+    for (guint i = 0; i < devices->len; i++) {
+        Device *dev = g_ptr_array_index(devices, i);
+        g_string_append_printf(ctx->out, "dev: %s, id \"%s\", bus %s%s%s\n", dev->type->name, dev->id ? dev->id : "",
+                               dev->type->bus, dev->broken ? ", broken: " : "", dev->broken ? dev->broken : "");
+        property_print_values(dev->type->props, dev, ctx->out);
+    }
+    return true;
+}
+
+static bool info_roms(HmpContext *ctx, GError **errp)
+{
+    memory_print_roms(&ctx->machine->memory, ctx->out);
+    return true;
+}
+
+static void print_chardev(const Chardev *chr, void *opaque)
+{
+    g_string_append_printf(opaque, "%s: filename=%s\n", chardev_id(chr), chardev_filename(chr));
+}
+
+static bool info_chardev(HmpContext *ctx, GError **errp)
+{
+    chardev_foreach(print_chardev, ctx->out);
+    return true;
+}
+
+const HmpCommand hmp_machine_commands[] = {
+    {"info chardev", NULL, info_chardev, "character devices and where they lead"},
+    {"info mtree", "[-f]", info_mtree, "the memory and I/O maps; -f: as the CPUs see them"},
+    {"info qtree", NULL, info_qtree, "devices and their properties"},
+    {"info roms", NULL, info_roms, "read-only memory"},
+    {"info", "[WHAT]", hmp_info, "print what there is to know"},
+    {0},
+};
