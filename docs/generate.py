@@ -14,7 +14,8 @@ do. A chapter is Markdown in which a line that is one of these comments stands f
     <!-- properties: KIND NAME -->  a table of the properties of a machine, device, accel, chardev, object
     <!-- properties: drive -->      those of -drive
     <!-- properties: KIND rest -->  the same, with a heading, for those that no chapter names
-    <!-- list: KIND -->             what there is of a kind, or of d (log items), cpu, cpu-properties
+    <!-- list: KIND -->             what there is of a kind, or of d (log items), cpu, cpu-properties,
+                                    monitor and qmp (commands)
     <!-- list: cpu-features -->     the names
     <!-- locking -->                the Locking comments of the headers under include/ (--source)
 
@@ -138,6 +139,9 @@ class Program:
         """[(name, description)] of a kind."""
         if kind.startswith("cpu"):
             return self._list_cpu(kind)
+        if kind in ("monitor", "qmp"):
+            lines = "\n".join(self._run(f"-{kind}", "help"))
+            return re.findall(r"^  (\S.*?) +-- (.*)$", lines, re.M)
         rows = []
         for line in self._run(f"-{kind}", "help"):
             match = re.match(r"  (\S+) +(bus \S+ .*)$", line) or re.match(r"(?:  )?([^\s:']+)  +(\S.*)$", line)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/bits.h"
+#include "core/event.h"
 #include "ide-internal.h"
 
 #define START 0x01
@@ -28,6 +29,14 @@ enum { MEDIA_NO_CHANGE = 0, MEDIA_EJECT_REQUEST = 1, MEDIA_NEW = 2, MEDIA_REMOVA
 bool atapi_has_medium(const IdeDrive *drive)
 {
     return drive->conf.blk && !drive->atapi.tray_open && blk_is_inserted(drive->conf.blk);
+}
+
+static void tell_tray(const IdeDrive *drive)
+{
+    const char *id = drive->conf.blk ? blk_id(drive->conf.blk) : NULL;
+
+    event_emit(VM_EVENT_DEVICE_TRAY_MOVED, "{s:s, s:s, s:b}", "device", id ? id : "", "id", "", "tray-open",
+               (int)drive->atapi.tray_open);
 }
 
 static void medium_changed(IdeDrive *drive)
@@ -50,6 +59,7 @@ static void on_media_changed(void *opaque, bool inserted)
 
     drive->atapi.tray_open = !inserted;
     medium_changed(drive);
+    tell_tray(drive);
 }
 
 static void on_eject_requested(void *opaque, bool force)
@@ -62,10 +72,16 @@ static bool on_tray_is_open(void *opaque)
     return ((IdeDrive *)opaque)->atapi.tray_open;
 }
 
+static bool on_tray_is_locked(void *opaque)
+{
+    return ((IdeDrive *)opaque)->atapi.locked;
+}
+
 const BlockDeviceOps atapi_device_ops = {
     .media_changed = on_media_changed,
     .eject_requested = on_eject_requested,
     .tray_is_open = on_tray_is_open,
+    .tray_is_locked = on_tray_is_locked,
 };
 
 /* --- The host --- */
@@ -87,6 +103,7 @@ void atapi_start_stop(IdeDrive *drive, const uint8_t *packet)
     if (open != a->tray_open) {
         a->tray_open = open;
         medium_changed(drive);
+        tell_tray(drive);
     }
     atapi_complete(drive);
 }

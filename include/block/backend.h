@@ -66,6 +66,7 @@ typedef struct BlockDeviceOps {
     void (*media_changed)(void *opaque, bool inserted);
     void (*eject_requested)(void *opaque, bool force); /* the tray is locked and the user wants the medium */
     bool (*tray_is_open)(void *opaque);
+    bool (*tray_is_locked)(void *opaque);
 } BlockDeviceOps;
 
 /* --- life --- */
@@ -117,6 +118,12 @@ BlockNode *blk_root(BlockBackend *blk); /* NULL: no medium */
 bool blk_is_inserted(const BlockBackend *blk);
 bool blk_is_read_only(const BlockBackend *blk);
 uint64_t blk_size(const BlockBackend *blk); /* bytes; 0 without a medium */
+/* Its device takes media in and out; what it says of its tray. */
+bool blk_is_removable(const BlockBackend *blk);
+bool blk_tray_is_open(const BlockBackend *blk);
+bool blk_tray_is_locked(const BlockBackend *blk);
+/* The user wants the medium: whether blk_eject may follow. A locked tray opens by force only; else the guest is asked. */
+bool blk_request_eject(BlockBackend *blk, bool force);
 /* Medium out, in (a reference is taken over); the device hears of it. Drains. */
 void blk_eject(BlockBackend *blk);
 void blk_insert(BlockBackend *blk, BlockNode *root);

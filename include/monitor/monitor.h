@@ -35,6 +35,9 @@ typedef struct MonitorOptions {
 MonitorOptions *monitor_options_new(MonitorMode mode, const char *device, const char *chardev);
 void monitor_options_free(MonitorOptions *options);
 
+/* "-monitor help", "-qmp help": the commands. */
+void monitor_print_help(MonitorMode mode, GString *out);
+
 typedef struct Monitors Monitors;
 
 /*

@@ -363,6 +363,30 @@ static void change_medium(BlockBackend *blk, BlockNode *root)
         blk->device_ops->media_changed(blk->device_opaque, root != NULL);
 }
 
+bool blk_is_removable(const BlockBackend *blk)
+{
+    return blk->device_ops && blk->device_ops->media_changed;
+}
+
+bool blk_tray_is_open(const BlockBackend *blk)
+{
+    return blk->device_ops && blk->device_ops->tray_is_open && blk->device_ops->tray_is_open(blk->device_opaque);
+}
+
+bool blk_tray_is_locked(const BlockBackend *blk)
+{
+    return blk->device_ops && blk->device_ops->tray_is_locked && blk->device_ops->tray_is_locked(blk->device_opaque);
+}
+
+bool blk_request_eject(BlockBackend *blk, bool force)
+{
+    bool locked = blk_tray_is_locked(blk) && !blk_tray_is_open(blk);
+
+    if (locked && blk->device_ops->eject_requested)
+        blk->device_ops->eject_requested(blk->device_opaque, force);
+    return force || !locked;
+}
+
 void blk_eject(BlockBackend *blk)
 {
     if (blk->root)

@@ -10,7 +10,11 @@
 
 static bool add_on_device(Options *options, MonitorMode mode, bool pretty, const char *device)
 {
-    if (strcmp(device, "none") != 0) {
+    if (arg_asks_for_help(device)) {
+        g_autoptr(GString) out = g_string_new(NULL);
+        monitor_print_help(mode, out);
+        options_print_help(options, out);
+    } else if (strcmp(device, "none") != 0) {
         MonitorOptions *monitor = monitor_options_new(mode, device, NULL);
         monitor->pretty = pretty;
         g_ptr_array_add(options->monitors, monitor);

@@ -133,8 +133,9 @@ const OptionSpec option_table[] = {
      "Ctrl-C goes to the guest, Ctrl-a x exits, Ctrl-a c switches, Ctrl-a h helps"},
     {"monitor", "DEV", GROUP_CHAR, opt_monitor, 0,
      "commands typed by people: DEV as for -serial (stdio, unix:PATH,server=on,\n"
-     "chardev:ID, ...), or none"},
-    {"qmp", "DEV", GROUP_CHAR, opt_qmp, 0, "commands of tools, in QMP (JSON): DEV as for -serial"},
+     "chardev:ID, ...), or none; '-monitor help' lists the commands"},
+    {"qmp", "DEV", GROUP_CHAR, opt_qmp, 0,
+     "commands of tools, in QMP (JSON): DEV as for -serial; '-qmp help' lists them"},
     {"qmp-pretty", "DEV", GROUP_CHAR, opt_qmp, 0, "the same, with indented answers"},
     {"mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]", GROUP_CHAR, opt_mon, 0,
      "a monitor on a -chardev: for people (readline), or QMP (control)"},

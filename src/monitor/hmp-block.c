@@ -6,6 +6,7 @@
 #include "config/keyval.h"
 #include "core/error.h"
 #include "hmp-internal.h"
+#include "medium.h"
 
 static void print_drive(BlockBackend *blk, GString *out)
 {
@@ -63,9 +64,34 @@ static bool block_resize(HmpContext *ctx, GError **errp)
     return blk_resize(blk, size, errp);
 }
 
+static bool eject(HmpContext *ctx, GError **errp)
+{
+    bool force = hmp_take_flag(ctx, 'f');
+    g_autofree char *id = NULL;
+
+    if (!hmp_need_word(ctx, "the drive", &id, errp) || !hmp_end(ctx, errp))
+        return false;
+    BlockBackend *blk = medium_find_drive(ctx->machine, id, NULL, errp);
+    return blk && medium_eject(blk, force, errp);
+}
+
+static bool change(HmpContext *ctx, GError **errp)
+{
+    bool force = hmp_take_flag(ctx, 'f');
+    g_autofree char *id = NULL, *path = NULL, *format = NULL;
+
+    if (!hmp_need_word(ctx, "the drive", &id, errp) || !hmp_need_word(ctx, "the image", &path, errp))
+        return false;
+    format = hmp_take_word(ctx);
+    BlockBackend *blk = hmp_end(ctx, errp) ? medium_find_drive(ctx->machine, id, NULL, errp) : NULL;
+    return blk && medium_change(blk, path, format, force, errp);
+}
+
 const HmpCommand hmp_block_commands[] = {
     {"info block", NULL, info_block, "drives and their images"},
     {"info blockstats", NULL, info_blockstats, "the drives' counters"},
+    {"change", "[-f] DRIVE FILE [FORMAT]", change, "put another medium into a CD-ROM drive; -f: even if it is locked"},
+    {"eject", "[-f] DRIVE", eject, "take the medium out of a CD-ROM drive"},
     {"block_resize", "DRIVE SIZE", block_resize, "grow or shrink a drive's image"},
     {0},
 };

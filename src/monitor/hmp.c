@@ -10,6 +10,7 @@
 #include "core/lock.h"
 #include "core/machine.h"
 #include "hmp-internal.h"
+#include "monitor-internal.h"
 
 #define COUNT_MAX (1u << 20)
 
@@ -233,6 +234,18 @@ bool hmp_info(HmpContext *ctx, GError **errp)
     if (word)
         return error_set(errp, "unknown information '%s'; 'info' lists all", word);
     return print_rows(ctx, "info ");
+}
+
+void hmp_print_help(GString *out)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    HmpContext ctx = {.out = text};
+
+    print_rows(&ctx, "");
+    g_auto(GStrv) lines = g_strsplit(text->str, "\n", -1);
+    g_string_append(out, "Monitor commands:\n");
+    for (char **line = lines; **line; line++)
+        g_string_append_printf(out, "  %s\n", *line);
 }
 
 static gint compare_words(gconstpointer a, gconstpointer b)

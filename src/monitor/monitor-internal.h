@@ -80,6 +80,10 @@ void qmp_set_negotiated(Monitor *mon);
 /* To every QMP monitor whose peer has negotiated. */
 void qmp_send_event(Monitors *monitors, VmEvent event, json_t *data, int64_t when_us);
 
+/* --- hmp.c, qmp-table.c: a line each, "  NAME ARGUMENTS -- help" --- */
+void hmp_print_help(GString *out);
+void qmp_print_help(GString *out);
+
 /* --- qmp-session.c --- */
 /* VersionInfo, the caller's. */
 json_t *qmp_version(void);

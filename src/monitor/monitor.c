@@ -201,6 +201,14 @@ void monitors_free(Monitors *monitors)
     g_free(monitors);
 }
 
+void monitor_print_help(MonitorMode mode, GString *out)
+{
+    if (mode == MONITOR_QMP)
+        qmp_print_help(out);
+    else
+        hmp_print_help(out);
+}
+
 MonitorOptions *monitor_options_new(MonitorMode mode, const char *device, const char *chardev)
 {
     MonitorOptions *options = g_new0(MonitorOptions, 1);

@@ -11,6 +11,7 @@
 #include "block/drive.h"
 #include "core/error.h"
 #include "core/lock.h"
+#include "medium.h"
 #include "monitor-internal.h"
 #include "qmp-schema.h"
 
@@ -63,16 +64,6 @@ static json_t *describe_node(BlockNode *node, bool writeback)
     return info;
 }
 
-/* Only -drive's CD-ROMs have media that come and go. */
-static bool is_removable(const BlockBackend *blk)
-{
-    for (Drive *drive = drive_next(NULL); drive; drive = drive_next(drive)) {
-        if (drive->blk == blk)
-            return drive->cdrom;
-    }
-    return false;
-}
-
 static json_t *query_block(Monitor *mon, json_t *args, GError **errp)
 {
     json_t *list = json_array();
@@ -80,7 +71,9 @@ static json_t *query_block(Monitor *mon, json_t *args, GError **errp)
     for (BlockBackend *blk = blk_next(NULL); blk; blk = blk_next(blk)) {
         BlockNode *root = blk_root(blk);
         json_t *info = json_pack("{s:s, s:s, s:b, s:b}", "device", blk_id(blk) ? blk_id(blk) : "", "type", "unknown",
-                                 "removable", (int)is_removable(blk), "locked", 0);
+                                 "removable", (int)blk_is_removable(blk), "locked", (int)blk_tray_is_locked(blk));
+        if (blk_is_removable(blk))
+            json_object_set_new(info, "tray_open", json_boolean(blk_tray_is_open(blk)));
         if (root)
             json_object_set_new(info, "inserted", describe_node(root, blk_write_cache(blk)));
         json_array_append_new(list, info);
@@ -160,6 +153,27 @@ static json_t *block_resize(Monitor *mon, json_t *args, GError **errp)
     return blk_resize(blk, (uint64_t)size, errp) ? json_object() : NULL;
 }
 
+static BlockBackend *find_removable(Monitor *mon, json_t *args, GError **errp)
+{
+    return medium_find_drive(mon->machine, qmp_arg_str(args, "device"), qmp_arg_str(args, "id"), errp);
+}
+
+static json_t *eject(Monitor *mon, json_t *args, GError **errp)
+{
+    BlockBackend *blk = find_removable(mon, args, errp);
+
+    return blk && medium_eject(blk, qmp_arg_bool(args, "force", false), errp) ? json_object() : NULL;
+}
+
+static json_t *change_medium(Monitor *mon, json_t *args, GError **errp)
+{
+    BlockBackend *blk = find_removable(mon, args, errp);
+
+    return blk && medium_change(blk, qmp_arg_str(args, "filename"), qmp_arg_str(args, "format"),
+                                qmp_arg_bool(args, "force", false), errp)
+               ? json_object() : NULL;
+}
+
 static json_t *blockdev_add(Monitor *mon, json_t *args, GError **errp)
 {
     char *text = json_dumps(args, 0);
@@ -207,6 +221,7 @@ static const QmpMember block_members[] = {
     {"removable", &qmp_bool, false, NULL},
     {"locked", &qmp_bool, false, NULL},
     {"inserted", &node_type, true, "absent: no medium"},
+    {"tray_open", &qmp_bool, true, "of removable ones"},
     {0},
 };
 static const QmpType block_type = {QMP_OBJECT, "BlockInfo", block_members};
@@ -250,10 +265,28 @@ static const QmpMember add_args[] = {
     {0},
 };
 
+static const QmpMember eject_args[] = {
+    {"device", &qmp_str, true, "the drive's id"},
+    {"id", &qmp_str, true, "or its device's"},
+    {"force", &qmp_bool, true, "also if the guest has locked it"},
+    {0},
+};
+
+static const QmpMember change_args[] = {
+    {"device", &qmp_str, true, "the drive's id"},
+    {"id", &qmp_str, true, "or its device's"},
+    {"filename", &qmp_str, false, NULL},
+    {"format", &qmp_str, true, "guessed if it is not given"},
+    {"force", &qmp_bool, true, "also if the guest has locked it"},
+    {0},
+};
+
 const QmpCommand qmp_block_commands[] = {
     {"block_resize", resize_args, NULL, block_resize, "grow or shrink a drive's image"},
     {"blockdev-add", add_args, NULL, blockdev_add, "open an image, as -blockdev does; its properties are arguments",
      .more_args = true},
+    {"blockdev-change-medium", change_args, NULL, change_medium, "put another medium into a CD-ROM drive"},
+    {"eject", eject_args, NULL, eject, "take the medium out of a CD-ROM drive"},
     {"query-block", NULL, &block_list, query_block, "the drives and what is in them"},
     {"query-blockstats", blockstats_args, &blockstats_list, query_blockstats, "the drives' counters"},
     {"query-named-block-nodes", named_args, &node_list, query_named_block_nodes, "the images that are open"},

@@ -190,6 +190,35 @@ def disks_are_listed_and_resized():
 
 
 @suite.test
+def a_cd_is_ejected_and_changed():
+    paths = [os.path.join(folder.name, name) for name in ("one.iso", "two.iso")]
+    for size, path in enumerate(paths, 16):
+        with open(path, "wb") as image:
+            image.truncate(size * 2048)
+    with Vm(BASE + ["-S", "-drive", f"file={paths[0]},format=raw,media=cdrom,id=cd", *qmp_args(PATH)]) as vm, \
+            Qmp(PATH) as qmp:
+        (drive,) = [d for d in qmp.cmd("query-block") if d["device"] == "cd"]
+        assert drive["removable"] and not drive["tray_open"] and not drive["locked"]
+        qmp.cmd("eject", {"device": "cd"})
+        assert qmp.wait_event("DEVICE_TRAY_MOVED")["data"]["tray-open"]
+        assert "[not inserted]" in qmp.hmp("info block")
+        qmp.cmd("blockdev-change-medium", {"device": "cd", "filename": paths[1], "format": "raw"})
+        assert not qmp.wait_event("DEVICE_TRAY_MOVED")["data"]["tray-open"]
+        assert paths[1] in qmp.hmp("info block")
+        assert qmp.hmp(f"change cd {paths[0]} raw") == "" and paths[0] in qmp.hmp("info block")
+        assert "/nonexistent" in qmp.hmp("change cd /nonexistent raw") and paths[0] in qmp.hmp("info block")
+        assert qmp.hmp("eject cd") == "" and "no drive 'x'" in qmp.hmp("eject x")
+
+
+@suite.test
+def pci_functions_are_listed():
+    with Vm(BASE + ["-S", *qmp_args(PATH)]) as vm, Qmp(PATH) as qmp:
+        assert "0000:00:00.0 0600: 8086:1237" in qmp.hmp("info pci")
+        (bus,) = qmp.cmd("query-pci")
+        assert [d["id"]["device"] for d in bus["devices"]][:2] == [0x1237, 0x7000]
+
+
+@suite.test
 def setting_the_clock_is_an_event():
     with Vm(BASE + ["-S", *qmp_args(PATH)]) as vm, Qmp(PATH) as qmp:
         for register, value in ((0x0b, 0x82), (9, 0x30), (0x0b, 0x02)):  # the year, BCD
