@@ -96,6 +96,7 @@ BlockNode *rig_open(const char *path, unsigned flags)
 
     if (!node)
         fail_msg("open: %s", err->message);
+    node->file->cache_no_flush = true; /* only the host's failure would tell, and it is slow */
     return node;
 }
 
