@@ -59,7 +59,7 @@ void guest_main(void)
 {
     uint32_t sum = code_sum();
 
-    smp_start(1, ap_main, NULL); /* there may be none */
+    smp_launch(1, ap_main, NULL); /* there may be none */
     while (!finished) {
         rounds++;
         work(rounds);

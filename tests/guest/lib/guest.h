@@ -231,5 +231,8 @@ bool spin_for(const volatile uint32_t *word, uint32_t value);
 #define AP_TRAMPOLINE 0x8000
 /* Starts the processor with this APIC id at fn(arg) on a stack of its own; false if it does not come up. */
 bool smp_start(uint32_t apic_id, void (*fn)(void *arg), void *arg);
+/* The same without waiting for it: for a processor that may not be there. At most once in a guest, and not
+ * before smp_start. */
+bool smp_launch(uint32_t apic_id, void (*fn)(void *arg), void *arg);
 
 #endif

@@ -30,7 +30,7 @@ void ap_start(void)
         asm volatile("cli; hlt");
 }
 
-bool smp_start(uint32_t apic_id, void (*fn)(void *arg), void *arg)
+bool smp_launch(uint32_t apic_id, void (*fn)(void *arg), void *arg)
 {
     if (started == MAX_APS)
         return false;
@@ -41,10 +41,14 @@ bool smp_start(uint32_t apic_id, void (*fn)(void *arg), void *arg)
     ap_alive = 0;
     apic_send(apic_id, 0x4500); /* INIT, assert */
     delay_us(10000);
-    apic_send(apic_id, 0x4600 | AP_TRAMPOLINE >> 12);
-    for (int ms = 0; ms < 200 && !ap_alive; ms++)
-        delay_us(1000);
-    if (!ap_alive)
+    for (int i = 0; i < 2; i++) { /* the second means nothing to one that the first has started */
         apic_send(apic_id, 0x4600 | AP_TRAMPOLINE >> 12);
-    return spin_for(&ap_alive, 1);
+        delay_us(200);
+    }
+    return true;
+}
+
+bool smp_start(uint32_t apic_id, void (*fn)(void *arg), void *arg)
+{
+    return smp_launch(apic_id, fn, arg) && spin_for(&ap_alive, 1);
 }
