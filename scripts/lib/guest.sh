@@ -10,7 +10,9 @@
 #   $guest_dir/packages          which packages these came from
 
 # In the order in which they can be loaded.
-guest_modules="acpi/button scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod"
+guest_modules="acpi/button scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod
+virtio/virtio_ring virtio/virtio virtio/virtio_pci_legacy_dev virtio/virtio_pci_modern_dev virtio/virtio_pci
+char/hw_random/virtio-rng block/virtio_blk"
 
 guest_dir=${VMM_GUEST_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/vmm/guest}
 
@@ -36,8 +38,8 @@ fetch_package() {
 make_modules() {
     local module files=()
     for module in $guest_modules; do
-        files+=(--file "modules/${module#*/}.ko=$1/$module.ko")
-        echo "${module#*/}"
+        files+=(--file "modules/${module##*/}.ko=$1/$module.ko")
+        echo "${module##*/}"
     done >"$guest_dir/modules.order"
     python3 "$root/scripts/lib/mkinitrd.py" --directory modules --file "modules/order=$guest_dir/modules.order" \
         "${files[@]}" --output "$guest_dir/modules.gz"
