@@ -156,6 +156,14 @@ def check_paths():
                 yield f"{name}: there is no {path}"
 
 
+def check_recipes():
+    """Here already, because tests/functional/test_docs.py runs later."""
+    sys.path.insert(0, os.path.join(SOURCE, "tests", "functional"))
+    import recipes
+    for place, reason in recipes.unmarked():
+        yield f"{place}: {reason}"
+
+
 CHECKS = [
     ("every option has one section in the manual", check_options),
     ("every machine, device, backend and object has its properties in the manual", check_things),
@@ -167,6 +175,7 @@ CHECKS = [
     ("quoted code is the source's", check_quotes),
     ("every lock is in docs/locking.md", check_locks),
     ("files that are named exist", check_paths),
+    ("every recipe says how it is tested", check_recipes),
 ]
 
 
