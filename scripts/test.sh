@@ -30,6 +30,7 @@ logs=()
 builds_failed=0
 export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-}
 export VMM_TEST_DEPTH=$depth
+[ $depth != full ] || export ORACLE_STATES=${ORACLE_STATES:-400}
 compiler() {
     if command -v ccache >/dev/null; then echo "ccache $1"; else echo "$1"; fi
 }

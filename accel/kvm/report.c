@@ -54,7 +54,7 @@ KvmExitResult kvm_report_exit(KvmVcpu *kv, const char *what)
     cpu_state_print(&kv->cpu->state, kv->cpu->index, text);
     print_code(kv, text);
     g_strchomp(text->str);
-    log_info("%s", text->str);
+    log_report(text->str);
     machine_request_stop(kv->cpu->machine, RUN_STATE_INTERNAL_ERROR);
     return KVM_EXIT_LEAVE;
 }

@@ -42,6 +42,9 @@ void log_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* "vmm: ..." on stderr, for the few lines that are neither error nor warning. */
 void log_info(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+/* "vmm: ..." on stderr: a report of our own of several lines, whose ends are kept. The messages above are one line
+ * each: whatever control characters they quote are shown. */
+void log_report(const char *text);
 
 /* A token bucket per call site: a guest in a loop cannot fill the user's disk. */
 typedef struct LogLimit {

@@ -130,11 +130,10 @@ static void append_printable(GString *out, const char *text)
     }
 }
 
-/* For the user: "[TIME ][GUEST ]vmm: ..." on stderr. */
-static void write_message(const char *kind, const char *fmt, va_list ap)
+/* For the user: "[TIME ][GUEST ]vmm: " begins what stands on stderr. */
+static GString *message_new(void)
 {
-    g_autoptr(GString) line = g_string_new(NULL);
-    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    GString *line = g_string_new(NULL);
 
     if (message_prefix.timestamp) {
         g_autoptr(GDateTime) now = g_date_time_new_now_utc();
@@ -143,10 +142,27 @@ static void write_message(const char *kind, const char *fmt, va_list ap)
     }
     if (message_prefix.guest_name)
         g_string_append_printf(line, "%s ", message_prefix.guest_name);
-    g_string_append_printf(line, "vmm: %s", kind);
+    g_string_append(line, "vmm: ");
+    return line;
+}
+
+static void write_message(const char *kind, const char *fmt, va_list ap)
+{
+    g_autoptr(GString) line = message_new();
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+
+    g_string_append(line, kind);
     append_printable(line, text);
     g_string_append_c(line, '\n');
     (void)host_write_full(STDERR_FILENO, line->str, line->len);
+}
+
+void log_report(const char *text)
+{
+    g_autoptr(GString) lines = message_new();
+
+    g_string_append_printf(lines, "%s\n", text);
+    (void)host_write_full(STDERR_FILENO, lines->str, lines->len);
 }
 
 void log_error(const char *fmt, ...)

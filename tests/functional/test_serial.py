@@ -23,10 +23,11 @@ def image(name, code):
 
 
 def blast(block, rounds):
-    """Waits for one byte, then prints block over and over, 16 bytes a round as a driver fills the FIFO,
+    """Prints '!' when it listens, waits for one byte, then prints block over and over, 16 bytes a round as a driver fills the FIFO,
     and shuts down:
 
-      start: mov dx, 3fah; mov al, 1; out dx, al                        FIFOs on
+      start: mov dx, 3fah; mov al, 1; out dx, al                        FIFOs on, which empties them
+             mov dx, 3f8h; mov al, '!'; out dx, al
       key:   mov dx, 3fdh; in al, dx; test al, 1; jz key
              mov edi, rounds
       again: mov esi, block; mov ebp, rounds of one block
@@ -35,7 +36,7 @@ def blast(block, rounds):
              dec edi; jz last; dec ebp; jnz wait; jmp again
       last:  mov dx, 3fdh; in al, dx; test al, 40h; jz last"""
     assert len(block) % 16 == 0
-    start = b"\x66\xba\xfa\x03\xb0\x01\xee\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7\xbf" + struct.pack("<I", rounds)
+    start = b"\x66\xba\xfa\x03\xb0\x01\xee" b"\x66\xba\xf8\x03\xb0!\xee" b"\x66\xba\xfd\x03\xec\xa8\x01\x74\xf7\xbf" + struct.pack("<I", rounds)
     wait = b"\x66\xba\xfd\x03\xec\xa8\x20\x74\xf7" b"\x66\xba\xf8\x03\xb9\x10\0\0\0\xf3\x6e" b"\x4f\x74\x05\x4d\x75\xe6\xeb\xda"
     last = b"\x66\xba\xfd\x03\xec\xa8\x40\x74\xf7" + tinyguest.TRIPLE_FAULT
     code_size = len(start) + 10 + len(wait) + len(last)
@@ -96,9 +97,10 @@ class Checker:
 def slow_peers_that_leave_and_return_miss_nothing_of_100_mb():
     path = os.path.join(folder.name, "blast.sock")
     checker, stays = Checker(), 8
-    with Vm(BASE + [BLAST, "-chardev", f"socket,id=c,path={path},server=on,wait=off", "-serial", "chardev:c"],
+    with Vm(BASE + [BLAST, "-chardev", f"socket,id=c,path={path},server=on,wait=on", "-serial", "chardev:c"],
             tty=False) as vm:
         peer = dial(path)
+        assert receive(peer, 1) == b"!"
         peer.send(b"g")
         checker.take(peer.recv(4))
         before, start = peak_memory(vm.process.pid), time.monotonic()

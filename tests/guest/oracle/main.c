@@ -22,10 +22,15 @@ typedef struct Options {
     bool translate;
 } Options;
 
-/* Which byte of an image or of the active elements is touched first is not specified. */
+/* Which byte of an image or of the active elements is touched first is not specified, nor which operand of CMPS. */
 static uint64_t fault_page(const Case *c, const State *state)
 {
     switch (c->insn.mnemonic) {
+    case ZYDIS_MNEMONIC_CMPSB:
+    case ZYDIS_MNEMONIC_CMPSW:
+    case ZYDIS_MNEMONIC_CMPSD:
+    case ZYDIS_MNEMONIC_CMPSQ:
+        return 0;
     case ZYDIS_MNEMONIC_FLDENV:
     case ZYDIS_MNEMONIC_FRSTOR:
     case ZYDIS_MNEMONIC_VMASKMOVPS:
@@ -38,23 +43,103 @@ static uint64_t fault_page(const Case *c, const State *state)
     }
 }
 
-/* Whether the results may differ by vendor: MASKMOVDQU may fault for bytes it does not store. */
-static bool is_unspecified(const Case *c, const State *host)
+/* A fault of a memory operand: of its segment or address, or of its page. */
+static bool is_memory_fault(uint8_t fault)
+{
+    return fault == 12 || fault == 13 || fault == 14;
+}
+
+/* FSW.ES: an exception that is not masked waits. */
+static bool x87_waits(const State *state)
+{
+    return state->xsave[2] & 0x80;
+}
+
+/*
+ * Whether the results may differ by vendor:
+ * - MASKMOVDQU may fault for bytes it does not store;
+ * - an x87 store that an exception keeps from storing need not touch its operand;
+ * - the SHA extensions want an aligned operand of Intel's processors only;
+ * - VCVTPS2PH may see either its numeric exception or the fault of its operand first;
+ * - a stack access over the end of a 4 GiB segment may be a page fault (Intel) or one of the segment (AMD).
+ */
+static bool is_unspecified(const Case *c, const State *host, const State *guest)
 {
     switch (c->insn.mnemonic) {
     case ZYDIS_MNEMONIC_MASKMOVQ:
     case ZYDIS_MNEMONIC_MASKMOVDQU:
     case ZYDIS_MNEMONIC_VMASKMOVDQU:
         return host->fault == 14;
+    case ZYDIS_MNEMONIC_FBSTP:
+    case ZYDIS_MNEMONIC_FIST:
+    case ZYDIS_MNEMONIC_FISTP:
+    case ZYDIS_MNEMONIC_FISTTP:
+    case ZYDIS_MNEMONIC_FST:
+    case ZYDIS_MNEMONIC_FSTP:
+        return (host->fault == NO_FAULT && is_memory_fault(guest->fault) && x87_waits(host)) ||
+               (is_memory_fault(host->fault) && guest->fault == NO_FAULT && x87_waits(guest));
+    case ZYDIS_MNEMONIC_SHA1MSG1:
+    case ZYDIS_MNEMONIC_SHA1MSG2:
+    case ZYDIS_MNEMONIC_SHA1NEXTE:
+    case ZYDIS_MNEMONIC_SHA1RNDS4:
+    case ZYDIS_MNEMONIC_SHA256MSG1:
+    case ZYDIS_MNEMONIC_SHA256MSG2:
+    case ZYDIS_MNEMONIC_SHA256RNDS2:
+        return host->fault == 13 && guest->fault != 13;
+    case ZYDIS_MNEMONIC_VCVTPS2PH:
+        return host->fault != NO_FAULT && guest->fault != NO_FAULT;
+    case ZYDIS_MNEMONIC_ENTER:
+        return host->fault == 14 && guest->fault == 12 && host->fault_address > UINT32_MAX - 16;
     default:
         return false;
     }
 }
 
-/* #XM of CVTPS2PI and its like may come after the switch to MMX. */
+/* #XM of CVTPS2PI and its like, and the fault of an MMX store, may come before or after the switch to MMX. */
 static bool x87_is_unspecified(const Case *c, const State *host)
 {
-    return host->fault == 19 && c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+    switch (c->insn.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVD:
+    case ZYDIS_MNEMONIC_MOVQ:
+    case ZYDIS_MNEMONIC_MOVNTQ:
+        return is_memory_fault(host->fault) && c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+    default:
+        return host->fault == 19 && c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+    }
+}
+
+static bool is_repeated(const Case *c)
+{
+    return c->insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+}
+
+/* A repeated CMPS or SCAS that faults has the flags of before (Intel) or of its last comparison (AMD). */
+static bool flags_are_unspecified(const Case *c, const State *host)
+{
+    return is_memory_fault(host->fault) && is_repeated(c);
+}
+
+/* The ten bytes of an x87 store that reaches over the end of a page: Intel's write none, AMD's may write eight. */
+static bool memory_is_unspecified(const Case *c, const State *host)
+{
+    return is_memory_fault(host->fault) &&
+           (c->insn.mnemonic == ZYDIS_MNEMONIC_FSTP || c->insn.mnemonic == ZYDIS_MNEMONIC_FBSTP);
+}
+
+/*
+ * The bits of a register that are defined: string instructions with 32-bit addresses that fault, or repeat zero times, may
+ * have cleared the upper halves of their registers (Intel) or not (AMD). A signal's return to a 16-bit stack segment loses that of ESP.
+ */
+static uint64_t defined_bits(const Case *c, const State *host, unsigned reg)
+{
+    bool string = c->insn.meta.category == ZYDIS_CATEGORY_STRINGOP;
+
+    if (reg == 4 && case_bits(c) == 16)
+        return 0xffff;
+    if (string && (is_memory_fault(host->fault) || is_repeated(c)) && c->insn.address_width == 32 &&
+        (reg == 1 || reg == 6 || reg == 7))
+        return UINT32_MAX;
+    return ~UINT64_C(0);
 }
 
 /* What differs, as text; NULL: nothing. */
@@ -65,7 +150,7 @@ static const char *compare(const Case *c, const State *host, const State *guest,
      * code behind a branch overwrites when it branches. */
     uint32_t lost = translated ? FLAGS_ARITH : 0;
 
-    if (is_unspecified(c, host))
+    if (is_unspecified(c, host, guest))
         return NULL;
     if (host->fault != guest->fault)
         return "fault";
@@ -74,14 +159,13 @@ static const char *compare(const Case *c, const State *host, const State *guest,
     if (host->rip != guest->rip)
         return "rip";
     for (unsigned i = 0; i < 16; i++) {
-        /* A signal's return to a 16-bit stack segment loses the upper half of ESP. */
-        uint64_t mask = i == 4 && case_bits(c) == 16 ? 0xffff : ~UINT64_C(0);
-
-        if ((host->gpr[i] ^ guest->gpr[i]) & mask)
+        if ((host->gpr[i] ^ guest->gpr[i]) & defined_bits(c, host, i))
             return "registers";
     }
     if (c->insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE)
         undefined |= lost;
+    if (flags_are_unspecified(c, host))
+        lost = FLAGS_ARITH;
     if ((host->rflags ^ guest->rflags) & FLAGS_COMPARED &
         ~(host->fault == NO_FAULT ? undefined : lost))
         return "flags";
@@ -97,7 +181,9 @@ static const char *compare(const Case *c, const State *host, const State *guest,
         return "xmm";
     if (memcmp(host->xsave + X_YMM, guest->xsave + X_YMM, 256))
         return "ymm";
-    return memcmp(host_data(), guest_data(), DATA_SIZE) ? "memory" : NULL;
+    if (memcmp(host_data(), guest_data(), DATA_SIZE) && !memory_is_unspecified(c, host))
+        return "memory";
+    return NULL;
 }
 
 static void print_bytes(const char *name, const uint8_t *a, const uint8_t *b, const uint8_t *before,
