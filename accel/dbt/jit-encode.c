@@ -9,33 +9,14 @@
  * instruction; where there are too few, the interpreter runs it.
  */
 #include "accel/dbt/jit-translate.h"
-
-static bool category_is_plain(ZydisInstructionCategory category)
-{
-    switch (category) {
-    case ZYDIS_CATEGORY_BINARY:
-    case ZYDIS_CATEGORY_LOGICAL:
-    case ZYDIS_CATEGORY_SHIFT:
-    case ZYDIS_CATEGORY_ROTATE:
-    case ZYDIS_CATEGORY_BITBYTE:
-    case ZYDIS_CATEGORY_DATAXFER:
-    case ZYDIS_CATEGORY_CMOV:
-    case ZYDIS_CATEGORY_SETCC:
-    case ZYDIS_CATEGORY_CONVERT:
-    case ZYDIS_CATEGORY_FLAGOP:
-    case ZYDIS_CATEGORY_SEMAPHORE:
-        return true;
-    default:
-        return false;
-    }
-}
+#include "accel/dbt/native.h"
 
 static bool extension_is_plain(const ZydisDecodedInstruction *dec)
 {
     switch (dec->meta.isa_ext) {
     case ZYDIS_ISA_EXT_BASE:
     case ZYDIS_ISA_EXT_LONGMODE:
-        return category_is_plain(dec->meta.category);
+        return native_base_category(dec->meta.category);
     case ZYDIS_ISA_EXT_BMI1:
     case ZYDIS_ISA_EXT_BMI2:
     case ZYDIS_ISA_EXT_LZCNT:

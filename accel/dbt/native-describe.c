@@ -15,7 +15,7 @@
     (ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF |                   \
      ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF)
 
-static bool base_category_is_native(ZydisInstructionCategory category)
+bool native_base_category(ZydisInstructionCategory category)
 {
     switch (category) {
     case ZYDIS_CATEGORY_BINARY:
@@ -40,7 +40,7 @@ static bool extension_is_native(const ZydisDecodedInstruction *dec)
     switch (dec->meta.isa_ext) {
     case ZYDIS_ISA_EXT_BASE:
     case ZYDIS_ISA_EXT_LONGMODE:
-        return base_category_is_native(dec->meta.category);
+        return native_base_category(dec->meta.category);
     case ZYDIS_ISA_EXT_X87:
     case ZYDIS_ISA_EXT_MMX:
     case ZYDIS_ISA_EXT_SSE:
