@@ -189,27 +189,6 @@ DEFINE_XADD(8, "q", "q", MmuU64)
 
 static const RmwFn xadd_fns[] = {xadd_1, xadd_2, xadd_4, xadd_8};
 
-/* Memory, or the register rm: both operands then change, the destination last. */
-static DbtStep op_xadd(DbtVcpu *v, const DbtInsn *insn)
-{
-    RmwFn fn = xadd_fns[__builtin_ctz(insn->op_size)];
-    uint64_t src = insn_reg(v, insn, insn->op_size), d, ea;
-    void *host;
-
-    if (!(insn->flags & INSN_MEM)) {
-        d = insn_rm(v, insn, insn->op_size);
-        fn(v, insn, &d, src, false);
-        insn_set_rm(v, insn, insn->op_size, d);
-        return DBT_NEXT;
-    }
-    ea = dbt_ea(v, insn);
-    host = mmu_rmw_host(v, insn->seg, ea, insn->op_size);
-    if (!host)
-        return dbt_rmw_slow(v, insn, ea, insn->op_size, fn, src);
-    fn(v, insn, host, src, insn->flags & INSN_LOCK);
-    return DBT_NEXT;
-}
-
 /* The accumulator is loaded from the destination only if they differ; flags are those of CMP. */
 #define DEFINE_CMPXCHG(size, suffix, mod, mem_type)                                                \
     static void cmpxchg_##size(DbtVcpu *v, const DbtInsn *insn, void *host, uint64_t src,          \
@@ -242,16 +221,17 @@ DEFINE_CMPXCHG(8, "q", "q", MmuU64)
 
 static const RmwFn cmpxchg_fns[] = {cmpxchg_1, cmpxchg_2, cmpxchg_4, cmpxchg_8};
 
-static DbtStep op_cmpxchg(DbtVcpu *v, const DbtInsn *insn)
+/* Memory, or the register rm. fn writes its other operand itself; rm is written behind it, by CMPXCHG only
+ * if the two were equal. */
+static inline DbtStep exchange(DbtVcpu *v, const DbtInsn *insn, RmwFn fn, bool if_equal)
 {
-    RmwFn fn = cmpxchg_fns[__builtin_ctz(insn->op_size)];
     uint64_t src = insn_reg(v, insn, insn->op_size), d, ea;
     void *host;
 
     if (!(insn->flags & INSN_MEM)) {
         d = insn_rm(v, insn, insn->op_size);
         fn(v, insn, &d, src, false);
-        if (v->state->rflags & RFLAGS_ZF)
+        if (!if_equal || v->state->rflags & RFLAGS_ZF)
             insn_set_rm(v, insn, insn->op_size, d);
         return DBT_NEXT;
     }
@@ -261,6 +241,16 @@ static DbtStep op_cmpxchg(DbtVcpu *v, const DbtInsn *insn)
         return dbt_rmw_slow(v, insn, ea, insn->op_size, fn, src);
     fn(v, insn, host, src, insn->flags & INSN_LOCK);
     return DBT_NEXT;
+}
+
+static DbtStep op_xadd(DbtVcpu *v, const DbtInsn *insn)
+{
+    return exchange(v, insn, xadd_fns[__builtin_ctz(insn->op_size)], false);
+}
+
+static DbtStep op_cmpxchg(DbtVcpu *v, const DbtInsn *insn)
+{
+    return exchange(v, insn, cmpxchg_fns[__builtin_ctz(insn->op_size)], true);
 }
 
 static void set_zf(CpuState *s, bool zf)
