@@ -335,6 +335,8 @@ void dbt_jit_flush(DbtVcpu *v);
 void dbt_jit_enter_thread(DbtVcpu *v);
 /* Translated code returns to the loop. Any thread. */
 void dbt_jit_kick(DbtVcpu *v);
+/* Whether an interrupt may wait for IF to be set (JitArea.interrupt_maybe). true: from any thread. */
+void dbt_jit_interrupt_maybe(DbtVcpu *v, bool maybe);
 /* The page's generation has been raised. Any thread. */
 void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation);
 bool dbt_jit_pages_init(DbtAccel *accel);

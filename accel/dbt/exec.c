@@ -86,7 +86,10 @@ static bool deliver_events(DbtVcpu *v)
         dbt_deliver_interrupt(v, EXC_NMI, true);
         return true;
     }
-    if (!(s->rflags & RFLAGS_IF) || !interrupt_pending(v))
+    if (!(s->rflags & RFLAGS_IF))
+        return false;
+    dbt_jit_interrupt_maybe(v, false); /* before the look: one that comes later says so again */
+    if (!interrupt_pending(v))
         return false;
     vector = acknowledge(v);
     if (vector < 0)
@@ -129,6 +132,7 @@ static bool service(DbtVcpu *v)
 
     for (;;) {
         v->attention = false;
+        dbt_jit_interrupt_maybe(v, true); /* until somebody has looked with IF set */
         if (G_UNLIKELY(v->watch_met))
             dbt_debug_report_watch(v);
         if (!serve_requests(v))

@@ -63,6 +63,7 @@ static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
     *exit = (JitExit){
         .rip = rip,
         .unit = t->unit->id,
+        .mode = t->exit_mode,
         .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, t->flags_in_frame),
         .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
         .back = rip <= from,
@@ -130,6 +131,31 @@ void jit_emit_entries(JitTranslator *t)
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
 {
     emit_exit(t, jit_branch_target(in), in->rip, in->dec.opcode & 15);
+    return true;
+}
+
+/*
+ * LOOP and JCXZ have a short distance: the host's own goes round an exit.
+ *
+ *     loop +2 ; jmp +5 ; jmp exit
+ *
+ * Alone and with no flags to keep, LOOP is DEC and JNZ, which hosts prefer.
+ */
+bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
+{
+    bool wide = in->insn->addr_size == 8;
+
+    if (in->insn->addr_size == 2)
+        return false;
+    if (in->dec.mnemonic == ZYDIS_MNEMONIC_LOOP && !in->live) {
+        emit_rr(t->hot, wide, 0xff, 1, GPR_RCX); /* dec */
+        emit_exit(t, jit_branch_target(in), in->rip, HOST_NE);
+        return true;
+    }
+    if (!wide)
+        emit8(t->hot, 0x67);
+    emit_bytes(t->hot, (const uint8_t[]){in->dec.opcode, 2, 0xeb, 5}, 4);
+    emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
     return true;
 }
 

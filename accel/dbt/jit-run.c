@@ -46,6 +46,8 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     if (jit->step != DBT_NEXT)
         return false;
     s->rip += insn->len;
+    if (vcpu_requests(v->cpu)) /* the instruction's own device may have asked without a kick */
+        __atomic_store_n(&jit->area->exit_request, 1, __ATOMIC_RELAXED);
     return v->limit && jit->epoch == v->fetch_epoch;
 }
 
@@ -260,8 +262,16 @@ void dbt_jit_enter_thread(DbtVcpu *v)
         jit_code_use_gs(v->jit);
 }
 
-void dbt_jit_kick(DbtVcpu *v)
+void dbt_jit_interrupt_maybe(DbtVcpu *v, bool maybe)
 {
     if (v->jit)
-        __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&v->jit->area->interrupt_maybe, maybe, __ATOMIC_SEQ_CST);
+}
+
+void dbt_jit_kick(DbtVcpu *v)
+{
+    if (!v->jit)
+        return;
+    __atomic_store_n(&v->jit->area->interrupt_maybe, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
 }

@@ -122,7 +122,7 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
     }
     in->flags = jit_insn_flags(&in->dec, in->bytes);
     in->emit = pick_emitter(t, in);
-    in->vectors = in->emit && jit_uses_vectors(in);
+    in->vectors = in->emit == jit_emit_reencoded && jit_uses_vectors(in);
     return true;
 }
 
@@ -220,6 +220,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
         return NULL;
     t->unit = u;
     t->is32 = jit->mode_key & JIT_MODE_32;
+    t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
     u->begin = t->hot->at;
     t->flags_in_frame = t->vectors = false;
@@ -267,6 +268,11 @@ void jit_translator_release(DbtJit *jit)
     g_clear_pointer(&jit->translator, g_free);
 }
 
+#define STRING(name)                                                                                                   \
+    {ZYDIS_MNEMONIC_##name##B, jit_emit_string, jit_fits_string},                                                      \
+        {ZYDIS_MNEMONIC_##name##W, jit_emit_string, jit_fits_string},                                                  \
+        {ZYDIS_MNEMONIC_##name##D, jit_emit_string, jit_fits_string},                                                  \
+        {ZYDIS_MNEMONIC_##name##Q, jit_emit_string, jit_fits_string}
 #define JCC(cc) {ZYDIS_MNEMONIC_J##cc, jit_emit_jcc, fits_near_branch}
 
 static const JitRow rows[] = {
@@ -284,8 +290,34 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_PUSH, jit_emit_push, NULL},
     {ZYDIS_MNEMONIC_POP, jit_emit_pop, NULL},
     {ZYDIS_MNEMONIC_LEAVE, jit_emit_leave, NULL},
+    {ZYDIS_MNEMONIC_PUSHFD, jit_emit_pushf, NULL},
+    {ZYDIS_MNEMONIC_PUSHFQ, jit_emit_pushf, NULL},
+    {ZYDIS_MNEMONIC_POPFD, jit_emit_popf, NULL},
+    {ZYDIS_MNEMONIC_POPFQ, jit_emit_popf, NULL},
+    {ZYDIS_MNEMONIC_CLI, jit_emit_cli, NULL},
+    {ZYDIS_MNEMONIC_STI, jit_emit_sti, NULL},
+    {ZYDIS_MNEMONIC_STAC, jit_emit_set_ac, NULL},
+    {ZYDIS_MNEMONIC_CLAC, jit_emit_set_ac, NULL},
+    {ZYDIS_MNEMONIC_SWAPGS, jit_emit_swapgs, NULL},
+    {ZYDIS_MNEMONIC_RDTSC, jit_emit_rdtsc, NULL},
+    {ZYDIS_MNEMONIC_RDTSCP, jit_emit_rdtsc, NULL},
+    {ZYDIS_MNEMONIC_SERIALIZE, jit_emit_serialize, NULL},
+    {ZYDIS_MNEMONIC_PAUSE, jit_emit_pause, NULL},
+    {ZYDIS_MNEMONIC_CLD, jit_emit_cld, NULL},
+    {ZYDIS_MNEMONIC_XLAT, jit_emit_xlat, NULL},
+    {ZYDIS_MNEMONIC_BT, jit_emit_bit_string, jit_fits_bit_string},
+    {ZYDIS_MNEMONIC_BTS, jit_emit_bit_string, jit_fits_bit_string},
+    {ZYDIS_MNEMONIC_BTR, jit_emit_bit_string, jit_fits_bit_string},
+    {ZYDIS_MNEMONIC_BTC, jit_emit_bit_string, jit_fits_bit_string},
+    STRING(MOVS), STRING(STOS), STRING(LODS), STRING(CMPS), STRING(SCAS),
     JCC(B), JCC(BE), JCC(L), JCC(LE), JCC(NB), JCC(NBE), JCC(NL), JCC(NLE),
     JCC(NO), JCC(NP), JCC(NS), JCC(NZ), JCC(O), JCC(P), JCC(S), JCC(Z),
+    {ZYDIS_MNEMONIC_LOOP, jit_emit_loop, fits_near_branch},
+    {ZYDIS_MNEMONIC_LOOPE, jit_emit_loop, fits_near_branch},
+    {ZYDIS_MNEMONIC_LOOPNE, jit_emit_loop, fits_near_branch},
+    {ZYDIS_MNEMONIC_JCXZ, jit_emit_loop, fits_near_branch},
+    {ZYDIS_MNEMONIC_JECXZ, jit_emit_loop, fits_near_branch},
+    {ZYDIS_MNEMONIC_JRCXZ, jit_emit_loop, fits_near_branch},
     {ZYDIS_MNEMONIC_JMP, jit_emit_jmp, fits_near_branch},
     {ZYDIS_MNEMONIC_CALL, jit_emit_call, fits_near_branch},
     {ZYDIS_MNEMONIC_RET, jit_emit_ret, fits_near_branch},

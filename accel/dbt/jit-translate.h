@@ -58,12 +58,13 @@ struct JitTranslator {
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;
     bool flags_in_frame; /* the instruction now emitted is behind that */
+    uint8_t exit_mode;   /* the vCPU's mode at exits emitted now */
     uint32_t live_in, flags_out, flags_undefined;
     bool vectors;        /* an instruction before this one has loaded the vector registers */
 
     /* Of the instruction now emitted. */
     unsigned index;
-    uint32_t misses[4]; /* rel32s to its stub */
+    uint32_t misses[8]; /* rel32s to its stub */
     unsigned miss_count;
     bool miss_flags;    /* at the misses flags are in AX and guest RAX in the frame */
 };
@@ -131,6 +132,7 @@ bool jit_emit_jcc(JitTranslator *t, const JitInsn *in);
 bool jit_emit_jmp(JitTranslator *t, const JitInsn *in);
 bool jit_emit_call(JitTranslator *t, const JitInsn *in);
 bool jit_emit_ret(JitTranslator *t, const JitInsn *in);
+bool jit_emit_loop(JitTranslator *t, const JitInsn *in); /* and JCXZ */
 /* The unit goes on at rip. */
 void jit_emit_exit(JitTranslator *t, uint64_t rip);
 /* The entries before the body. */
@@ -146,6 +148,25 @@ bool jit_emit_pop(JitTranslator *t, const JitInsn *in);
 bool jit_emit_leave(JitTranslator *t, const JitInsn *in);
 /* HOST_SP += bytes; flags stay. */
 void jit_emit_sp_add(JitTranslator *t, int32_t bytes);
+/* --- jit-string.c --- */
+bool jit_emit_string(JitTranslator *t, const JitInsn *in);
+bool jit_fits_string(const JitTranslator *t, const JitInsn *in);
+
+/* --- jit-system.c --- */
+bool jit_emit_cli(JitTranslator *t, const JitInsn *in);
+bool jit_emit_sti(JitTranslator *t, const JitInsn *in);
+bool jit_emit_pushf(JitTranslator *t, const JitInsn *in);
+bool jit_emit_popf(JitTranslator *t, const JitInsn *in);
+bool jit_emit_set_ac(JitTranslator *t, const JitInsn *in); /* STAC, CLAC: last in the unit */
+bool jit_emit_swapgs(JitTranslator *t, const JitInsn *in);
+bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in); /* and RDTSCP */
+bool jit_emit_serialize(JitTranslator *t, const JitInsn *in);
+bool jit_emit_pause(JitTranslator *t, const JitInsn *in);
+bool jit_emit_cld(JitTranslator *t, const JitInsn *in);
+bool jit_emit_xlat(JitTranslator *t, const JitInsn *in);
+bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in);
+bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);
+
 /* Stack accesses have the width of the mode. */
 static inline unsigned jit_word(const JitTranslator *t)
 {

@@ -84,6 +84,8 @@ static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
     if (v->real || v->code_bits == 16 || (const void *)v->tlb == v->mmu->tables[MMU_TABLE_CHECKED])
         return false;
     *bits = (uint32_t)v->mmu->context << JIT_MODE_CONTEXT_SHIFT | (uint32_t)v->cpl << JIT_MODE_CPL_SHIFT;
+    *bits |= s->rflags & RFLAGS_DF ? JIT_MODE_DOWN : 0;
+    *bits |= v->cpl == 0 && s->cr4 & CR4_SMAP ? JIT_MODE_SMAP : 0;
     if (v->code_bits == 32) {
         if (!v->flat || !v->stack32 || s->seg[SEG_CS].base || s->seg[SEG_CS].limit != UINT32_MAX)
             return false;
@@ -100,16 +102,16 @@ static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
     return true;
 }
 
-static uint8_t mode_index(DbtJit *jit, uint32_t bits)
+uint8_t jit_mode_of(DbtJit *jit, uint32_t key)
 {
     for (unsigned i = 0; i < jit->mode_count; i++) {
-        if (jit->mode_keys[i] == bits)
+        if (jit->mode_keys[i] == key)
             return (uint8_t)i;
     }
     if (jit->mode_count == JIT_MODES)
-        jit_units_flush(jit);
+        return JIT_NO_MODE;
     jit->area->mode[jit->mode_count].jumps.rip[0] = 1;
-    jit->mode_keys[jit->mode_count] = bits;
+    jit->mode_keys[jit->mode_count] = key;
     return (uint8_t)jit->mode_count++;
 }
 
@@ -120,7 +122,11 @@ uint8_t jit_mode_now(DbtJit *jit)
     if (!mode_bits(jit->v, &bits)) {
         jit->mode = JIT_NO_MODE;
     } else if (jit->mode == JIT_NO_MODE || bits != jit->mode_key) {
-        jit->mode = mode_index(jit, bits);
+        jit->mode = jit_mode_of(jit, bits);
+        if (jit->mode == JIT_NO_MODE) {
+            jit_units_flush(jit);
+            jit->mode = jit_mode_of(jit, bits);
+        }
         jit->mode_key = bits;
     }
     return jit->mode;
@@ -196,7 +202,7 @@ static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
 
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
-    if (exit->linked || jit->units[exit->unit].mode != target->mode)
+    if (exit->linked || exit->mode != target->mode)
         return;
     exit->linked = target->id + 1;
     exit->next = target->incoming;

@@ -11,6 +11,8 @@
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
+ *     jit-string.c     string instructions
+ *     jit-system.c     flags, time stamp, SWAPGS and the like
  *
  * Registers. Guest registers live in the host registers of the same number, but for RSP (host R9),
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
@@ -40,7 +42,7 @@
 
 /* --- What is addressed through GS: MmuEntry tables[MMU_TABLES_ALL][MMU_TLB_SIZE], then this. --- */
 
-#define JIT_MODES 8
+#define JIT_MODES 16
 #define JIT_JUMP_BITS 13
 #define JIT_ITLB_SIZE 512u
 
@@ -61,6 +63,7 @@ typedef struct JitModeArea {
 
 typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
+    uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
     uint32_t host_mxcsr;   /* while C code runs */
@@ -116,6 +119,7 @@ typedef struct JitExit {
     uint32_t stub;    /* what it points at when not linked */
     uint32_t linked;  /* id + 1 of the target's unit, 0: none */
     uint32_t next;    /* index + 1, in the target's list */
+    uint8_t mode;     /* of the vCPU at this exit */
     bool far, back;
 } JitExit;
 
@@ -156,6 +160,8 @@ enum {
     JIT_MODE_AVX = 1 << 6,
     JIT_MODE_X87 = 1 << 7,
     JIT_MODE_SEGS_SHIFT = 8,    /* 32-bit: DbtVcpu.flat_read, 6 bits, and flat_write */
+    JIT_MODE_DOWN = 1 << 20,    /* RFLAGS.DF */
+    JIT_MODE_SMAP = 1 << 21,    /* CPL 0 with CR4.SMAP: the context follows RFLAGS.AC */
 };
 
 #define JIT_NO_MODE 0xff
@@ -219,6 +225,8 @@ void jit_translator_release(DbtJit *jit);
 /* --- jit-unit.c --- */
 /* The vCPU's mode as an index, after something may have changed it; JIT_NO_MODE: interpret. */
 uint8_t jit_mode_now(DbtJit *jit);
+/* The index of a mode word; JIT_NO_MODE: there are too many of them. */
+uint8_t jit_mode_of(DbtJit *jit, uint32_t key);
 JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip);
 /* Its code is complete. */
 void jit_unit_publish(DbtJit *jit, JitUnit *unit);

@@ -175,6 +175,16 @@ static DbtStep op_sti(DbtVcpu *v, const DbtInsn *insn)
     return DBT_NEXT;
 }
 
+/* DF is part of translated code's mode word. */
+static void set_direction(DbtVcpu *v, uint64_t df)
+{
+    uint64_t *rflags = &v->state->rflags;
+
+    if ((*rflags & RFLAGS_DF) != df)
+        dbt_end_block(v);
+    *rflags = (*rflags & ~(uint64_t)RFLAGS_DF) | df;
+}
+
 /* CLC STC CMC CLD STD. sub: what becomes of which flag. */
 enum { FLAG_CLC, FLAG_STC, FLAG_CMC, FLAG_CLD, FLAG_STD };
 
@@ -193,10 +203,10 @@ static DbtStep op_flag(DbtVcpu *v, const DbtInsn *insn)
         *rflags ^= RFLAGS_CF;
         break;
     case FLAG_CLD:
-        *rflags &= ~(uint64_t)RFLAGS_DF;
+        set_direction(v, 0);
         break;
     default:
-        *rflags |= RFLAGS_DF;
+        set_direction(v, RFLAGS_DF);
         break;
     }
     return DBT_NEXT;
@@ -264,7 +274,7 @@ const DbtOp dbt_ops_branch[] = {
     {ZYDIS_MNEMONIC_MONITOR, .bind = bind_monitor},
     {ZYDIS_MNEMONIC_MWAIT, .flags = OP_END_BLOCK, .handler = op_mwait},
     {ZYDIS_MNEMONIC_CLI, .handler = op_cli},
-    {ZYDIS_MNEMONIC_STI, .flags = OP_END_BLOCK, .handler = op_sti},
+    {ZYDIS_MNEMONIC_STI, .handler = op_sti},
     {ZYDIS_MNEMONIC_CLC, .sub = FLAG_CLC, .handler = op_flag},
     {ZYDIS_MNEMONIC_STC, .sub = FLAG_STC, .handler = op_flag},
     {ZYDIS_MNEMONIC_CMC, .sub = FLAG_CMC, .handler = op_flag},

@@ -193,6 +193,8 @@ static DbtStep op_popf(DbtVcpu *v, const DbtInsn *insn)
         s->rflags &= ~(uint64_t)RFLAGS_RF;
     if ((old ^ s->rflags) & RFLAGS_AC)
         dbt_context_changed(v);
+    if ((old ^ s->rflags) & (RFLAGS_AC | RFLAGS_DF))
+        dbt_end_block(v); /* the mode of translated code */
     if ((s->rflags & (RFLAGS_TF | RFLAGS_IF)) & ~(old & RFLAGS_IF))
         dbt_attention(v);
     return DBT_NEXT;
