@@ -4,6 +4,7 @@
 
     kernel-symbols.py vmlinuz vmlinux.sym          a distribution's kernel, by the table of symbols in it
     kernel-symbols.py System.map vmlinux.sym       or /proc/kallsyms of a guest that runs
+    kernel-symbols.py /tmp/perf-PID.map code.sym   for gdb on vmm itself: the names of translated code (-accel dbt,perf-map=on)
 
 The result is an ELF file without code: names and addresses, as linked. A kernel that vmm boots with
 -kernel is where it was linked; elsewhere boot it with nokaslr.
@@ -139,22 +140,32 @@ def symbols_of(kernel):
         length, width = name_length(kernel, at)
         names.append(b"".join(tokens[t] for t in kernel[at + width:at + width + length]))
         at += width + length
-    return [(address, chr(name[0]), name[1:].decode("ascii", "replace"))
-            for address, name in zip(addresses(kernel, num_syms, count, index_end), names)]
+    return kernel_half((address, chr(name[0]), name[1:].decode("ascii", "replace"))
+                       for address, name in zip(addresses(kernel, num_syms, count, index_end), names))
 
 
 def symbols_of_text(text):
-    return [(int(address, 16), kind, name) for address, kind, name in
-            re.findall(r"^([0-9a-f]{16}) (\w) (\S+)$", text, re.M)]
+    return kernel_half((int(address, 16), kind, name) for address, kind, name in
+                       re.findall(r"^([0-9a-f]{16}) (\w) (\S+)$", text, re.M))
+
+
+def symbols_of_perf_map(text):
+    """An address that was used again counts as it is now."""
+    names = {int(start, 16): name for start, name in re.findall(r"^([0-9a-f]+) [0-9a-f]+ (\S+)$", text, re.M)}
+    return [(start, "t", name) for start, name in names.items()]
+
+
+def kernel_half(symbols):
+    return [s for s in symbols if s[0] >= KERNEL_HALF and s[1] in "tTwWdDbBrRvV"]
 
 
 # --- The ELF file (System V ABI, chapter 4) ---
 
 def elf(symbols):
     """Two sections without contents, for code and data, so that gdb knows functions from variables."""
-    symbols = sorted(s for s in symbols if s[0] >= KERNEL_HALF and s[1] in "tTwWdDbBrRvV")
+    symbols = sorted(symbols)
     if not symbols:
-        raise Problem("there are no symbols of a kernel in it; read /proc/kallsyms as root")
+        raise Problem("there are no symbols in it; /proc/kallsyms shows them to root")
     code = [a for a, kind, _ in symbols if kind in "tTwW"]
     data = [a for a, kind, _ in symbols if kind not in "tTwW"] or code
     strings, table = bytearray(b"\0"), bytearray(24)
@@ -191,6 +202,8 @@ def main():
     try:
         if re.match(rb"[0-9a-f]{16} \w \S+\n", data):
             symbols = symbols_of_text(data.decode("ascii", "replace"))
+        elif re.match(rb"[0-9a-f]+ [0-9a-f]+ \S+\n", data):
+            symbols = symbols_of_perf_map(data.decode("ascii", "replace"))
         else:
             symbols = symbols_of(kernel_of(data))
         result = elf(symbols)

@@ -169,6 +169,7 @@ static void dbt_release(Accel *base)
     }
     g_clear_pointer(&accel->gate, g_free);
     dbt_jit_pages_release(accel);
+    dbt_perf_map_close(accel);
     dbt_debug_release(accel);
     g_clear_pointer(&accel->ops, g_free);
     accel->vcpus = NULL;
@@ -184,9 +185,10 @@ static bool dbt_init(Accel *base, Machine *machine, GError **errp)
     g_mutex_init(&accel->gate->lock);
     g_cond_init(&accel->gate->changed);
     accel->ops = dbt_ops_index();
+    accel->perf_map_fd = -1;
     dbt_debug_init(accel);
     dbt_jit_pages_init(accel);
-    if (dbt_map_init(accel, machine, errp) && dbt_native_init(accel, errp))
+    if (dbt_map_init(accel, machine, errp) && dbt_native_init(accel, errp) && dbt_perf_map_open(accel, errp))
         return true;
     dbt_release(base);
     return false;
@@ -288,6 +290,11 @@ static const Property dbt_props[] = {
      .offset = offsetof(DbtAccel, one_insn_per_tb),
      .def = "off",
      .help = "one guest instruction per block, for -d exec"},
+    {.name = "perf-map",
+     .kind = PROP_BOOL,
+     .offset = offsetof(DbtAccel, perf_map),
+     .def = "off",
+     .help = "write the names of translated code to /tmp/perf-PID.map, for perf"},
     {.name = NULL},
 };
 
@@ -306,6 +313,7 @@ const AccelOps dbt_accel_ops = {
     .run = dbt_run,
     .kick = dbt_kick,
     .put_state = dbt_put_state,
+    .print_stats = dbt_print_stats,
     .debug_check = dbt_debug_check,
     .debug_arm = dbt_debug_arm,
 };

@@ -323,6 +323,8 @@ struct DbtAccel {
     bool lock_step;           /* compare both */
     uint32_t translate_after; /* entries of a block before it is translated */
     bool one_insn_per_tb;
+    bool perf_map;            /* names of units for perf ... */
+    int perf_map_fd;          /* ... go here; -1: nowhere */
 };
 
 /* --- jit-run.c, jit-unit.c: translated code; all do nothing where there is none --- */
@@ -344,6 +346,10 @@ void dbt_jit_pages_release(DbtAccel *accel);
 /* jit-lockstep.c: before a write to RAM; when something is done that cannot be undone. */
 void dbt_journal_write(DbtVcpu *v, uint8_t *host, unsigned len);
 void dbt_journal_lost(DbtVcpu *v);
+/* jit-look.c */
+bool dbt_perf_map_open(DbtAccel *accel, GError **errp);
+void dbt_perf_map_close(DbtAccel *accel);
+bool dbt_print_stats(Accel *accel, GString *out, GError **errp);
 /* Adds v to accel->vcpus or takes it out, in step with dbt_jit_page_changed. */
 void dbt_jit_pages_vcpu(DbtVcpu *v, bool add);
 

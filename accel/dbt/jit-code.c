@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "accel/dbt/mmu-priv.h"
+#include "core/error.h"
 #include "core/host.h"
 
 /* What one unit may take: 64 instructions, and a bound for each in hot and in cold code. */
@@ -246,12 +247,10 @@ void jit_code_use_gs(const DbtJit *jit)
         syscall(SYS_arch_prctl, ARCH_SET_GS, base);
 }
 
-bool jit_code_init(DbtJit *jit, GError **errp)
+static bool map_sealed_file(DbtJit *jit, GError **errp)
 {
-    int fd;
+    int fd = host_memfd("dbt-code", jit->size, 0, errp);
 
-    jit->size = (uint32_t)(jit->v->accel->tb_size * MIB);
-    fd = host_memfd("dbt-code", jit->size, 0, errp);
     if (fd < 0)
         return false;
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
@@ -259,11 +258,34 @@ bool jit_code_init(DbtJit *jit, GError **errp)
     if (jit->rw)
         jit->rx = host_mmap(jit->size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0, "executable translated code", errp);
     close(fd);
-    if (!jit->rx)
+    return jit->rx;
+}
+
+/* perf looks for names in its map only for memory without a file, so the second mapping is made from the first. */
+static bool map_for_perf(DbtJit *jit, GError **errp)
+{
+    void *rx;
+
+    jit->rw = host_mmap(jit->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0, "translated code", errp);
+    if (!jit->rw)
+        return false;
+    rx = mremap(jit->rw, 0, jit->size, MREMAP_MAYMOVE);
+    if (rx != MAP_FAILED)
+        jit->rx = rx;
+    if (!jit->rx || mprotect(rx, jit->size, PROT_READ | PROT_EXEC) != 0)
+        return error_set_errno(errp, errno, "cannot map executable translated code a second time");
+    return true;
+}
+
+bool jit_code_init(DbtJit *jit, GError **errp)
+{
+    jit->size = (uint32_t)(jit->v->accel->tb_size * MIB);
+    if (!(jit->v->accel->perf_map ? map_for_perf(jit, errp) : map_sealed_file(jit, errp)))
         return false;
     jit->hot = (JitEmit){.base = jit->rw, .at = 0, .end = jit->size};
     emit_glue(jit);
     jit_code_reset(jit);
+    jit_look_glue(jit);
     return true;
 }
 

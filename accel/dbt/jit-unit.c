@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 
 #include "accel/dbt/mmu-priv.h"
+#include "core/log.h"
 
 /* Code bytes per unit, exit and instruction, for sizing the tables. They only cost what is touched. */
 #define BYTES_PER_UNIT 64
@@ -169,6 +170,7 @@ void jit_unit_publish(DbtJit *jit, JitUnit *unit)
     jit->stats.units++;
     jit->stats.insns += unit->block->count;
     jit->stats.code_bytes += unit->end - unit->begin;
+    jit_look_unit(jit, unit);
 }
 
 JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip)
@@ -202,7 +204,7 @@ static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
 
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
-    if (exit->linked || exit->mode != target->mode)
+    if (exit->linked || exit->mode != target->mode || log_enabled(LOG_EXEC))
         return;
     exit->linked = target->id + 1;
     exit->next = target->incoming;
@@ -226,6 +228,8 @@ void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
     JitJumps *jumps = &jit->area->mode[unit->mode].jumps;
     unsigned slot = jump_slot(unit->rip);
 
+    if (log_enabled(LOG_EXEC)) /* which the dispatcher writes */
+        return;
     jumps->rip[slot] = unit->rip;
     jumps->host[slot] = (uintptr_t)(jit->rx + unit->entry_indirect);
 }

@@ -13,6 +13,7 @@
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
  *     jit-system.c     flags, time stamp, SWAPGS and the like
+ *     jit-look.c       logs, perf map, counters
  *
  * Registers. Guest registers live in the host registers of the same number, but for RSP (host R9),
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
@@ -257,6 +258,11 @@ uint32_t jit_interpret(DbtJit *jit, uint32_t id);
 /* A signal at rip, in translated code of the calling thread's vCPU: true if *rip and *r11 are to be
  * changed to what they now are, so that the interpreter has the instruction. */
 bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11);
+
+/* --- jit-look.c --- */
+/* The unit's code is complete; says so in the log and the perf map where they are wanted. */
+void jit_look_unit(const DbtJit *jit, const JitUnit *unit);
+void jit_look_glue(const DbtJit *jit);
 
 /* --- jit-lockstep.c --- */
 void jit_lockstep_init(DbtJit *jit);

@@ -79,6 +79,11 @@ typedef struct MmuLog {
     uint16_t slot[MMU_LOG_SIZE]; /* table << MMU_TLB_BITS | index */
 } MmuLog;
 
+/* For people ("info jit"). */
+typedef struct MmuStats {
+    uint64_t fills, walks, flushes, page_flushes;
+} MmuStats;
+
 struct DbtMmu {
     MmuEntry (*tables)[MMU_TLB_SIZE]; /* MMU_TABLES_ALL of them */
     MmuContext context;               /* of data accesses of this moment */
@@ -90,6 +95,7 @@ struct DbtMmu {
     bool map_changed;                 /* atomic: guest memory moved, flush everything */
     MmuLog log[2];                    /* [1]: of global pages */
     uint64_t large[MMU_LARGE_CLASSES][MMU_LARGE_BITS / 64]; /* large pages some entry is part of */
+    MmuStats stats;
 };
 
 /* The part of a linear access that lies in one page. */
@@ -116,6 +122,7 @@ void mmu_drop_write(DbtMmu *mmu, const uint8_t *host);
 
 /* Memory of the vCPU's for translated code, and how far behind the tables it lies. */
 struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);
+size_t dbt_mmu_tables_size(void);
 
 /* --- code.c --- */
 

@@ -13,6 +13,7 @@
  * Locking: own vCPU thread, inside guest code.
  */
 #include "accel/dbt/mmu-priv.h"
+#include "core/log.h"
 #include "core/paging.h"
 
 #define PF_P (1u << 0)
@@ -151,8 +152,8 @@ static WalkResult walk_once(DbtVcpu *v, const PagingShape *shape, uint64_t linea
     }
 }
 
-bool mmu_walk(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk,
-              uint32_t *error)
+static bool walk_all(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk,
+                     uint32_t *error)
 {
     const CpuState *s = v->state;
     PagingShape shape = { s->cr3 & 0xfffff000, 2, 10, 4 };
@@ -183,4 +184,28 @@ bool mmu_walk(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context,
     if (access == MMU_FETCH && ((s->cr4 & CR4_SMEP) || (shape.entry_size == 8 && (s->efer & EFER_NXE))))
         *error |= PF_I;
     return false;
+}
+
+static void log_walk(const DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, const MmuWalk *walk,
+                     uint32_t error)
+{
+    static const char *const accesses[] = { [MMU_READ] = "read", [MMU_WRITE] = "write", [MMU_STORE] = "write", [MMU_FETCH] = "fetch" };
+    static const char *const contexts[] = { [MMU_USER] = "user", [MMU_SUPERVISOR] = "supervisor", [MMU_SUPERVISOR_AC] = "supervisor, AC" };
+    g_autofree char *result = walk ? g_strdup_printf("gpa %" G_GINT64_MODIFIER "x, page of 2^%u%s", walk->gpa, walk->page_bits,
+                                                     walk->global ? ", global" : "")
+                                   : g_strdup_printf("#PF, error %x", error);
+
+    log_printf(LOG_MMU, "CPU%u walk 0x%016" G_GINT64_MODIFIER "x for %s (%s): %s\n", v->cpu->index, linear, accesses[access],
+               contexts[context], result);
+}
+
+bool mmu_walk(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk,
+              uint32_t *error)
+{
+    bool ok = walk_all(v, linear, access, context, walk, error);
+
+    v->mmu->stats.walks++;
+    if (G_UNLIKELY(log_enabled(LOG_MMU)))
+        log_walk(v, linear, access, context, ok ? walk : NULL, *error);
+    return ok;
 }

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/log.h"
 #include "core/trace.h"
 
 static const uint8_t large_shift[MMU_LARGE_CLASSES] = { 21, 22, 30 };
@@ -67,6 +68,8 @@ void dbt_tlb_flush(DbtVcpu *v, bool global)
 {
     DbtMmu *mmu = v->mmu;
 
+    log_printf(LOG_MMU, "CPU%u TLB flush, %s\n", v->cpu->index, global ? "all" : "not the global pages");
+    mmu->stats.flushes++;
     v->fetch_epoch++;
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLES; t++) {
@@ -114,6 +117,8 @@ void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
             return;
         }
     }
+    log_printf(LOG_MMU, "CPU%u TLB flush, page 0x%016" G_GINT64_MODIFIER "x\n", v->cpu->index, linear & GUEST_PAGE_MASK);
+    mmu->stats.page_flushes++;
     v->fetch_epoch++;
     for (unsigned t = 0; t < MMU_TABLES; t++) {
         if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
@@ -151,6 +156,7 @@ static void enter(DbtMmu *mmu, unsigned table, uint64_t linear, uint64_t value, 
 
     mmu->tables[table][index] = (MmuEntry){ linear & GUEST_PAGE_MASK, value };
     mmu->filled |= 1u << table;
+    mmu->stats.fills++;
     log_slot(&mmu->log[walk->global], table, index);
     for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
         unsigned bit = large_bit(class, linear);
@@ -446,7 +452,7 @@ void dbt_mmu_sync(DbtVcpu *v)
 }
 
 /* The tables, and translated code's own behind them. */
-static size_t tables_size(void)
+size_t dbt_mmu_tables_size(void)
 {
     return sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]) + sizeof(JitArea);
 }
@@ -459,7 +465,7 @@ JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)
 
 bool dbt_mmu_init(DbtVcpu *v, GError **errp)
 {
-    size_t size = tables_size();
+    size_t size = dbt_mmu_tables_size();
     void *tables = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (tables == MAP_FAILED)
@@ -477,6 +483,6 @@ void dbt_mmu_release(DbtVcpu *v)
 {
     if (!v->mmu)
         return;
-    munmap(v->mmu->tables, tables_size());
+    munmap(v->mmu->tables, dbt_mmu_tables_size());
     g_clear_pointer(&v->mmu, g_free);
 }

@@ -140,10 +140,10 @@ static bool gdbserver(HmpContext *ctx, GError **errp)
 const HmpCommand hmp_vm_commands[] = {
     {"help|?", "[COMMAND]", hmp_help, "print this, or one command's line"},
     {"info history", NULL, info_history, "the lines typed here"},
-    {"info jit", NULL, info_jit, "counters of the translator"},
+    {"info jit", NULL, info_jit, "counters of the translator", .paused = true},
     {"info kvm", NULL, info_kvm, "whether KVM runs the VM"},
     {"info name", NULL, info_name, "the VM's name"},
-    {"info stats", NULL, info_stats, "counters of the accelerator"},
+    {"info stats", NULL, info_stats, "counters of the accelerator", .paused = true},
     {"info status", NULL, info_status, "whether the VM runs"},
     {"info uuid", NULL, info_uuid, "the VM's UUID"},
     {"info version", NULL, info_version, "the program's version"},

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "accel/accel.h"
 #include "core/lock.h"
 #include "monitor-internal.h"
 #include "qmp-schema.h"
@@ -86,6 +87,22 @@ static json_t *system_powerdown(Monitor *mon, json_t *args, GError **errp)
     return json_object();
 }
 
+/* --- Inside --- */
+
+static json_t *x_query_jit(Monitor *mon, json_t *args, GError **errp)
+{
+    Accel *accel = mon->machine->accel;
+    g_autoptr(GString) text = g_string_new(NULL);
+    bool ok;
+
+    if (accel->ops != &dbt_accel_ops)
+        return qmp_fail(errp, QMP_GENERIC_ERROR, "%s translates no code; -accel dbt does", accel->ops->name);
+    vcpu_pause_all(mon->machine);
+    ok = accel->ops->print_stats(accel, text, errp);
+    vcpu_resume_all(mon->machine);
+    return ok ? json_pack("{s:s}", "human-readable-text", text->str) : NULL;
+}
+
 /* --- Types --- */
 
 static const QmpMember name_members[] = {{"name", &qmp_str, true, "as -name has it"}, {0}};
@@ -127,6 +144,9 @@ static const QmpMember status_members[] = {
 };
 static const QmpType status_type = {QMP_OBJECT, "StatusInfo", status_members};
 
+static const QmpMember text_members[] = {{"human-readable-text", &qmp_str, false, "lines of 'name: value'"}, {0}};
+static const QmpType text_type = {QMP_OBJECT, "HumanReadableText", text_members};
+
 const QmpCommand qmp_vm_commands[] = {
     {"cont", NULL, NULL, cont, "start or go on"},
     {"query-kvm", NULL, &kvm_type, query_kvm, "whether KVM is there and in use"},
@@ -138,5 +158,6 @@ const QmpCommand qmp_vm_commands[] = {
     {"stop", NULL, NULL, stop, "stop the CPUs"},
     {"system_powerdown", NULL, NULL, system_powerdown, "press the power button"},
     {"system_reset", NULL, NULL, system_reset, "reset the machine"},
+    {"x-query-jit", NULL, &text_type, x_query_jit, "the translator's counters, as \"info jit\""},
     {0},
 };

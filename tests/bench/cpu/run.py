@@ -36,7 +36,7 @@ from bench import QEMU, ROOT, VMM, print_table
 from vmmtest import PROMPT, Failure, Skip, Vm, guest
 
 FLAGS = ["-O2", "-std=gnu11", "-ffp-contract=off", "-static", "-pthread"]
-SCALING = ["alu", "branches", "calls", "sort", "interpreter", "avx2-int", "memcpy", "malloc", "syscall"]
+SCALING = ["alu", "branches", "calls", "sort", "compress", "interpreter", "sse-float", "malloc", "syscall"]
 SLOW = 4.0       # s; enough of a kernel on one machine
 ANSWER = re.compile(r"^([=!]) (.*?)\r*\n", re.M)
 TIMEOUT = 600    # s, for one answer

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Looking inside the translator: logs, counters, the perf map, and the options that make it plainer. Tiny guests."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+
+import tinyguest
+from vmmtest import Qmp, QmpError, Skip, Suite, Vm, qmp_args
+
+suite = Suite()
+folder = tempfile.TemporaryDirectory()
+PATH = os.path.join(folder.name, "qmp")
+LOG = os.path.join(folder.name, "log")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+ENTRY = tinyguest.LOAD_ADDRESS + 32
+ROUNDS = 300
+# mov ecx, ROUNDS; 1: call 2f; dec ecx; jnz 1b; jmp 3f; 2: add eax, ecx; push eax; pop ebx; ret; 3:
+LOOP = (b"\xb9" + struct.pack("<I", ROUNDS) + b"\xe8\x05\0\0\0\x49\x75\xf8\xeb\x05" + b"\x01\xc8\x50\x5b\xc3\x90")
+# A stack, the loop, a word, then an echo for ever.
+GUEST = b"\xbc" + struct.pack("<I", 0x180000) + LOOP + tinyguest.text("ready\n") + tinyguest.ECHO
+CALL, FUNCTION = ENTRY + 10, ENTRY + 20
+IMAGE = tinyguest.write(os.path.join(folder.name, "loop"), GUEST)
+
+
+def args(accel="dbt", *more):
+    return ["-accel", accel, "-m", "16", "-display", "none", "-serial", "stdio", "-kernel", IMAGE, *more]
+
+
+def log_of(items, accel="dbt"):
+    """What -d writes while the guest runs to its word."""
+    with Vm(args(accel, "-d", items, "-D", LOG)) as vm:
+        vm.expect("ready")
+    with open(LOG, encoding="utf-8") as file:
+        return file.read()
+
+
+def counters(text):
+    return {name: int(value) for name, value in re.findall(r"^(\S+): (\d+)$", text, re.M)}
+
+
+def info_jit(accel="dbt"):
+    with Vm(args(accel, *qmp_args(PATH))) as vm, Qmp(PATH) as qmp:
+        vm.expect("ready")
+        text = qmp.hmp("info jit")
+        assert counters(qmp.cmd("x-query-jit")["human-readable-text"]).keys() == counters(text).keys()
+        return counters(text)
+
+
+@suite.test
+def in_asm_shows_the_guests_instructions_once_decoded():
+    log = log_of("in_asm")
+    for address, text in ((CALL, "call"), (CALL + 5, "dec ecx"), (FUNCTION, "add eax, ecx"), (FUNCTION + 4, "ret")):
+        assert re.search(rf"^0x{address:016x}:  {text}", log, re.M), f"{address:#x} {text}"
+
+
+@suite.test
+def out_asm_shows_host_code_with_the_guests_addresses():
+    log = log_of("out_asm")
+    unit = re.search(rf"^OUT: CPU0 unit \d+, guest 0x{FUNCTION:016x} gpa {FUNCTION:x} cpl 0, 4 instructions.*?\n\n", log,
+                     re.M | re.S)
+    assert unit, "no unit for the function"
+    addresses = [int(a, 16) for a in re.findall(r"^  -- guest 0x([0-9a-f]+)$", unit[0], re.M)]
+    assert addresses == [FUNCTION, FUNCTION + 2, FUNCTION + 3, FUNCTION + 4], addresses
+    assert re.search(r"-- guest 0x%016x\n0x[0-9a-f]+:  add eax, ecx\n" % FUNCTION, unit[0]), unit[0]
+    host = [int(a, 16) for a in re.findall(r"^0x([0-9a-f]+):", unit[0], re.M)]
+    assert host == sorted(set(host)) and "(bad)" not in unit[0]
+
+
+@suite.test
+def exec_shows_each_entry_into_a_block():
+    """Translated code goes from unit to unit by itself, but not while somebody wants to see each."""
+    for accel in ("dbt", "dbt,interpret=on"):
+        log = log_of("exec", accel)
+        assert log.count(f":{FUNCTION:016x} gpa {FUNCTION:x} cpl 0") == ROUNDS, accel
+
+
+@suite.test
+def one_insn_per_tb_makes_exec_show_each_instruction():
+    log = log_of("exec", "dbt,one-insn-per-tb=on")
+    for address in (CALL, CALL + 5, CALL + 6, FUNCTION, FUNCTION + 2, FUNCTION + 3, FUNCTION + 4):
+        assert log.count(f":{address:016x} gpa ") == ROUNDS, f"{address:#x}"
+
+
+@suite.test
+def mmu_shows_page_walks_and_flushes():
+    log = log_of("mmu")
+    assert re.search(rf"^CPU0 walk 0x{ENTRY & ~0xfff:016x}|^CPU0 walk 0x{ENTRY:016x} for fetch \(supervisor\): gpa {ENTRY:x}", log, re.M)
+    assert re.search(r"^CPU0 walk 0x000000000017f\w+ for write \(supervisor\): gpa 17f\w+, page of 2\^12$", log, re.M)
+    assert re.search(r"^CPU0 TLB flush, all$", log, re.M)
+
+
+@suite.test
+def int_shows_exceptions():
+    image = tinyguest.write(os.path.join(folder.name, "crash"), tinyguest.TRIPLE_FAULT)
+    with Vm(["-accel", "dbt", "-m", "16", "-display", "none", "-no-reboot", "-kernel", image, "-d", "int", "-D", LOG]) as vm:
+        vm.wait()
+    with open(LOG, encoding="utf-8") as file:
+        assert re.search(r"^CPU0 vector 06 ", file.read(), re.M)
+
+
+@suite.test
+def info_jit_counts_units_and_memory():
+    now = info_jit()
+    assert now["vcpus"] == 1
+    assert 0 < now["units.live"] <= now["units.made"] <= now["units.instructions"]
+    assert 0 < now["code.used-bytes"] <= now["code.size-bytes"]
+    assert 0 < now["blocks.used-bytes"] <= now["blocks.size-bytes"]
+    assert now["run.entries"] > 0 and now["tlb.walks"] > 0 and now["flushes"] == 0
+
+
+@suite.test
+def interpret_on_translates_nothing():
+    now = info_jit("dbt,interpret=on")
+    assert now["units.made"] == now["code.size-bytes"] == 0
+    assert now["blocks.used-bytes"] > 0
+
+
+@suite.test
+def info_jit_is_refused_where_nothing_is_translated():
+    with Vm(["-accel", "qtest", "-display", "none", *qmp_args(PATH)]), Qmp(PATH) as qmp:
+        assert "translates no code" in qmp.hmp("info jit")
+        try:
+            qmp.cmd("x-query-jit")
+            assert False, "x-query-jit answers"
+        except QmpError as error:
+            assert "translates no code" in str(error)
+
+
+def perf_map(vm):
+    return f"/tmp/perf-{vm.process.pid}.map"
+
+
+def read_perf_map(path):
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    rows = re.findall(r"^([0-9a-f]+) ([0-9a-f]+) (\S+)$", text, re.M)
+    assert len(rows) == text.count("\n"), "a line is not 'start size name'"
+    return [(int(start, 16), int(size, 16), name) for start, size, name in rows]
+
+
+@suite.test
+def the_perf_map_names_translated_code():
+    with Vm(args("dbt,perf-map=on")) as vm:
+        vm.expect("ready")
+        try:
+            rows = read_perf_map(perf_map(vm))
+            with open(f"/proc/{vm.process.pid}/maps", encoding="ascii") as maps:
+                code = [line.split()[0].split("-") for line in maps if "r-xs" in line]
+        finally:
+            os.unlink(perf_map(vm))
+    names = [name for _, _, name in rows]
+    assert names[0] == "vmm-glue" and names.count(f"guest-kernel:{FUNCTION:x}") == 1, names[:5]
+    for (start, size, name), (following, _, _) in zip(rows, rows[1:]):
+        assert size > 0 and start + size <= following, name
+        assert any(int(low, 16) <= start and start + size <= int(high, 16) for low, high in code), name
+
+
+@suite.test
+def gdb_names_translated_code():
+    if not shutil.which("gdb"):
+        raise Skip("there is no gdb")
+    with Vm(args("dbt,perf-map=on")) as vm:
+        vm.expect("ready")
+        symbols = os.path.join(folder.name, "code.sym")
+        subprocess.run([os.path.join(ROOT, "scripts/kernel-symbols.py"), perf_map(vm), symbols], check=True)
+        start = next(start for start, _, name in read_perf_map(perf_map(vm)) if name.endswith(f":{FUNCTION:x}"))
+        os.unlink(perf_map(vm))
+    done = subprocess.run(["gdb", "-batch", "-nx", "-ex", f"info symbol {start + 1:#x}", symbols], capture_output=True,
+                          text=True, check=True)
+    assert f"guest-kernel:{FUNCTION:x} + 1" in done.stdout, done.stdout + done.stderr
+
+
+@suite.test
+def a_perf_map_that_somebody_else_prepared_is_refused():
+    target = os.path.join(folder.name, "precious")
+    with open(target, "w", encoding="ascii") as file:
+        file.write("precious")
+    script = f"ln -s {target} /tmp/perf-$$.map; exec \"$@\""
+    with Vm(["-c", script, "sh", os.environ.get("VMM", "build/vmm"), *args("dbt,perf-map=on")], program="/bin/sh") as vm:
+        assert vm.wait() == 1
+        os.unlink(perf_map(vm))
+        assert f"/tmp/perf-{vm.process.pid}.map" in vm.errors, vm.errors
+    with open(target, encoding="ascii") as file:
+        assert file.read() == "precious"
+
+
+suite.main()
