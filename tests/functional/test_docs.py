@@ -11,7 +11,7 @@ import tempfile
 import recipes
 import tinyguest
 from gdbtest import Gdb, wait_for_socket
-from vmmtest import PROMPT, TIMEOUT_FACTOR, VMM, Skip, Suite, Vm, guest, kvm_is_real
+from vmmtest import GUEST_DIR, PROMPT, TIMEOUT_FACTOR, VMM, Skip, Suite, Vm, guest, kvm_is_real
 
 suite = Suite()
 RECIPES = recipes.recipes()
@@ -31,7 +31,7 @@ class Folder(tempfile.TemporaryDirectory):
         os.symlink(os.path.join(recipes.ROOT, "scripts"), os.path.join(self.name, "scripts"))
         os.symlink(os.path.join(recipes.ROOT, "tests"), os.path.join(self.name, "tests"))
         os.symlink(BUILD, os.path.join(self.name, "build"))
-        self.env = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", HOME=self.name)
+        self.env = dict(os.environ, PATH=f"{programs}:{os.environ['PATH']}", HOME=self.name, VMM_GUEST_DIR=GUEST_DIR)
         bye = tinyguest.out(tinyguest.DEBUG_EXIT, 0) + tinyguest.HALT
         tinyguest.write(os.path.join(self.name, "hello.bin"), tinyguest.text("hello from the guest\n") + bye)
         tinyguest.write(os.path.join(self.name, "crash.bin"), tinyguest.TRIPLE_FAULT)
