@@ -88,6 +88,7 @@ export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:suppressions=$root/tests/che
 need_packages $build_packages $guest_packages $test_packages
 mkdir -p "$root/build"
 (guest_prepare) || say "no stock guest: the tests that need it will be skipped"
+"$root/scripts/lib/disk.sh" || say "no installed guest: the tests that need it will be skipped"
 run_main
 if [ $depth != quick ]; then
     run_clang

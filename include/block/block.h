@@ -56,7 +56,7 @@ enum {
     BLOCK_OPEN_NO_BACKING = 1 << 1,   /* do not open what the header names (info, check) */
     BLOCK_OPEN_CHECK = 1 << 2,        /* for a repair: corrupt and dirty images open as they are */
     BLOCK_OPEN_TRUST_PROBED = 1 << 3, /* follow backing names also of images whose format was guessed */
-    BLOCK_OPEN_WARN_PROBED = 1 << 4,  /* say so when the format was guessed to be raw */
+    BLOCK_OPEN_WARN_PROBED = 1 << 4,  /* say so when a writable image is guessed to be raw */
 };
 
 typedef enum BlockDiscardMode { BLOCK_DISCARD_IGNORE, BLOCK_DISCARD_UNMAP } BlockDiscardMode;

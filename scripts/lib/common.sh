@@ -9,7 +9,8 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config
     zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbz2-dev
     libaio-dev liburing-dev libfdt-dev libpixman-1-dev libgnutls28-dev libseccomp-dev systemtap-sdt-dev libcmocka-dev"
 guest_packages="python3 zstd"
-test_packages="clang acpica-tools nasm seabios groff-base gdb binutils procps qemu-utils"
+test_packages="clang acpica-tools nasm seabios groff-base gdb binutils procps qemu-utils
+    mmdebstrap grub-pc-bin grub-common xorriso e2fsprogs"
 
 say() {
     printf '==> %s\n' "$*" >&2

@@ -138,6 +138,8 @@ static const BlockDriver *named_driver(const char *name, GError **errp)
 
 static void warn_probed_raw(const BlockNode *file)
 {
+    if (file->read_only)
+        return;
     log_warn("image '%s': its format was not given and is taken to be raw; for safety the guest cannot write another "
              "format's header there; say format=raw", file->filename);
 }
