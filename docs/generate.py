@@ -18,6 +18,8 @@ do. A chapter is Markdown in which a line that is one of these comments stands f
                                     monitor and qmp (commands)
     <!-- list: cpu-features -->     the names
     <!-- locking -->                the Locking comments of the headers under include/ (--source)
+    <!-- img: commands -->          vmm-img's commands, each with its options (--vmm-img)
+    <!-- img: FORMAT -->            what -o takes when an image of that format is made
 
 In the man page the same stands behind '.\\" '. Each option has exactly one section: one that is named
 twice, or nowhere, ends the build with a line that says so.
@@ -32,6 +34,7 @@ from dataclasses import dataclass, field
 
 KINDS = ("machine", "device", "accel", "chardev", "object")
 DIRECTIVE = re.compile(r'^(?:<!-- |\.\\" )(option|options|properties|list): (.*?)(?: -->)?$')
+IMG_DIRECTIVE = re.compile(r'^(?:<!-- |\.\\" )img: (\w+)(?: -->)?$')
 INDENT_OF_SECTIONS = 3  # "###": an option's heading
 
 
@@ -82,6 +85,47 @@ def locking(source):
     return rows
 
 
+def run_program(path, args):
+    env = dict(os.environ, LC_ALL="C", ASAN_OPTIONS="detect_leaks=0")
+    done = subprocess.run([path, *args], capture_output=True, text=True, env=env, timeout=60)
+    if done.returncode != 0:
+        raise Problem(f"'{path} {' '.join(args)}' failed: {done.stderr.strip()}")
+    return done.stdout.splitlines()
+
+
+@dataclass
+class ImgCommand:
+    name: str
+    usage: str
+    text: str
+    options: list    # (form, text)
+
+
+class ImgProgram:
+    """vmm-img, whose help is a list of commands, each with a help of its own."""
+
+    def __init__(self, path):
+        self.path = os.path.abspath(path)
+
+    def commands(self):
+        help_text = "\n".join(run_program(self.path, ["--help"]))
+        names = re.findall(r"^  (\w+) ", help_text.split("Commands:\n")[1].split("\n\n")[0], re.M)
+        return [self._command(name) for name in names]
+
+    def _command(self, name):
+        lines = run_program(self.path, [name, "--help"])
+        column = lines[-1].index("show this")
+        options = [(line[2:column].strip(), line[column:]) for line in lines[lines.index("Options:") + 1:]]
+        return ImgCommand(name, lines[0].removeprefix("Usage: "), lines[2], options)
+
+    def create_options(self, driver):
+        rows = []
+        for line in run_program(self.path, ["create", "-f", driver, "-o", "help"])[1:]:
+            match = re.match(r"  (\S+?)=<([^>]+)> *(.*?)(?: \(default: (.*)\))?$", line)
+            rows.append(PropertyRow(match[1], match[2], match[3], match[4] or ""))
+        return Thing(driver, "", rows)
+
+
 class Program:
     def __init__(self, path):
         self.path = os.path.abspath(path)
@@ -89,11 +133,7 @@ class Program:
         self.things = {}
 
     def _run(self, *args):
-        env = dict(os.environ, LC_ALL="C", ASAN_OPTIONS="detect_leaks=0")
-        done = subprocess.run([self.path, *args], capture_output=True, text=True, env=env, timeout=60)
-        if done.returncode != 0:
-            raise Problem(f"'{self.path} {' '.join(args)}' failed: {done.stderr.strip()}")
-        return done.stdout.splitlines()
+        return run_program(self.path, args)
 
     def _read_options(self):
         options, group, column = [], None, None
@@ -247,6 +287,19 @@ class Markdown:
             yield ""
         yield from self.properties(kind, thing)
 
+    def img_command(self, command):
+        yield "#" * INDENT_OF_SECTIONS + f" `{command.name}`"
+        yield ""
+        yield f"    {command.usage}"
+        yield ""
+        yield self.escape(command.text)
+        yield ""
+        yield "| option | meaning |"
+        yield "|---|---|"
+        for form, text in command.options:
+            yield f"| `{form}` | {self.escape(text)} |"
+        yield ""
+
     def names(self, names):
         yield " ".join(f"`{name}`" for name in names)
         yield ""
@@ -296,6 +349,16 @@ class Man:
             yield f".SS {self.escape(thing.name)}"
             yield from self.properties(kind, thing)
 
+    def img_command(self, command):
+        yield f".SS {self.escape(command.name)}"
+        yield f"\\fB{self.escape(command.usage)}\\fR"
+        yield ".PP"
+        yield self.escape(command.text)
+        for form, text in command.options:
+            yield ".TP"
+            yield f"\\fB{self.escape(form)}\\fR"
+            yield self.escape(sentence(text))
+
     def names(self, names):
         yield self.escape(" ".join(names))
 
@@ -309,8 +372,8 @@ class Man:
 # --- Directives ---
 
 class Generator:
-    def __init__(self, program, form, texts, source):
-        self.program, self.form, self.texts, self.source = program, form, texts, source
+    def __init__(self, program, img, form, texts, source):
+        self.program, self.img, self.form, self.texts, self.source = program, img, form, texts, source
         self.named, self.collected = {}, set()
         self.named_things = {kind: set() for kind in KINDS}
         self._look_ahead()
@@ -382,11 +445,21 @@ class Generator:
                 if thing.name not in self.named_things[words[0]]:
                     yield from self.form.titled_properties(words[0], thing)
 
+    def _expand_img(self, word):
+        if word != "commands":
+            yield from self.form.properties("img", self.img.create_options(word))
+            return
+        for command in self.img.commands():
+            yield from self.form.img_command(command)
+
     def text(self, path):
         for line in self.texts[path]:
             match = DIRECTIVE.match(line)
+            of_img = IMG_DIRECTIVE.match(line)
             if line == "<!-- locking -->":
                 yield from self.form.list(locking(self.source))
+            elif of_img:
+                yield from self._expand_img(of_img[1])
             elif not match:
                 yield line.replace("@VERSION@", self.program._run("-version")[0].split()[-1])
             else:
@@ -405,6 +478,7 @@ def squeeze(lines):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--vmm", required=True)
+    parser.add_argument("--vmm-img", default="vmm-img")
     parser.add_argument("--output", required=True, help="directory")
     parser.add_argument("--source", default=".", help="the tree's root")
     parser.add_argument("--man", action="store_true", help="the files are man pages, NAME.in")
@@ -416,7 +490,7 @@ def main():
         with open(path, encoding="utf-8") as file:
             texts[path] = file.read().replace("@DOCDIR@", args.doc_dir).split("\n")
     try:
-        generator = Generator(Program(args.vmm), Man() if args.man else Markdown(), texts, args.source)
+        generator = Generator(Program(args.vmm), ImgProgram(args.vmm_img), Man() if args.man else Markdown(), texts, args.source)
         results = {path: "\n".join(squeeze(generator.text(path))).rstrip("\n") + "\n" for path in texts}
     except Problem as problem:
         sys.exit(f"manual: {problem}")

@@ -99,6 +99,7 @@ typedef struct BlockStatus {
 typedef struct BlockInfo {
     uint32_t cluster_size;     /* 0: none */
     uint64_t allocated_bytes;  /* on the host */
+    bool zero_init;            /* a new image there reads as zeroes */
     bool dirty, corrupt;
     bool has_compression;      /* the format can hold compressed clusters */
     uint32_t compat;           /* qcow2: 2 or 3 */
@@ -123,6 +124,10 @@ typedef struct BlockCheck {
 } BlockCheck;
 
 enum { BLOCK_FIX_LEAKS = 1, BLOCK_FIX_ERRORS = 2 };
+
+typedef struct BlockMeasure {
+    uint64_t required, fully_allocated; /* file sizes: as the disk is now, and when all of it was written */
+} BlockMeasure;
 
 typedef enum BlockPrealloc { BLOCK_PREALLOC_OFF, BLOCK_PREALLOC_METADATA, BLOCK_PREALLOC_FALLOC, BLOCK_PREALLOC_FULL } BlockPrealloc;
 
@@ -197,14 +202,25 @@ struct BlockDriver {
 
     /* Format work of vmm-img and the monitor; NULL: the format has none. The node is drained. */
     bool (*create)(BlockNode *file, const void *create_options, uint64_t size, GError **errp);
+    /* Whether create can succeed as far as the options tell; before anything is written. NULL: always. */
+    bool (*create_check)(const void *options, uint64_t size, GError **errp);
     bool (*check)(BlockNode *node, BlockCheck *result, unsigned fix, GError **errp);
     GPtrArray *(*snapshot_list)(BlockNode *node); /* of BlockSnapshot, freed by the array */
     bool (*snapshot_create)(BlockNode *node, BlockSnapshot *snapshot, GError **errp); /* fills id */
     bool (*snapshot_apply)(BlockNode *node, const char *id_or_name, GError **errp);
     bool (*snapshot_delete)(BlockNode *node, const char *id_or_name, GError **errp);
+    /* A read-only node shows the snapshot's disk from here on. */
+    bool (*snapshot_load)(BlockNode *node, const char *id_or_name, GError **errp);
     /* The names in the header; allocated, NULL if there is none. */
     char *(*backing_file)(BlockNode *node, char **format);
     bool (*set_backing_file)(BlockNode *node, const char *filename, const char *format, GError **errp);
+    /* Everything shows what the backing node has. */
+    int (*make_empty)(BlockNode *node);
+    /* Changes what create_props call so in an image that is there. */
+    bool (*amend)(BlockNode *node, KvNode *options, GError **errp);
+    /* The file size of an image of a disk with so many bytes of data, counted in steps of create_grain (NULL: any). */
+    bool (*measure)(const void *create_options, uint64_t size, uint64_t data, BlockMeasure *out, GError **errp);
+    uint64_t (*create_grain)(const void *create_options);
 };
 
 /* The drivers, NULL-terminated (src/block/drivers.c). */
@@ -223,6 +239,8 @@ BlockNode *block_node_open(KvNode *options, unsigned flags, GError **errp);
 BlockNode *block_node_open_file(const char *filename, const char *format, unsigned flags, GError **errp);
 /* For open(): the backing file a header names, relative to node's own file, as allowed by flags and options. */
 bool block_node_open_backing(BlockNode *node, const char *filename, const char *format, GError **errp);
+/* The path in "PATH" or "file:PATH"; NULL with an error for another protocol. */
+const char *block_plain_path(const char *filename, GError **errp);
 /* A name relative to the image that holds it; allocated. */
 char *block_backing_path(const BlockNode *node, const char *filename);
 /* The format of the image in file; never NULL (raw), NULL with an error if it cannot be read. */

@@ -36,6 +36,8 @@ void log_printf(LogMask mask, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* -msg: lines on stderr begin with the time (ISO 8601, UTC) and the guest's name (NULL: not). Before
  * other threads exist. */
 void log_set_prefix(bool timestamp, const char *guest_name);
+/* What messages begin with instead of "vmm"; program stays the caller's. */
+void log_set_program(const char *program);
 /* "vmm: ..." on stderr, for what ends the program. */
 void log_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* "vmm: warning: ..." on stderr; for the user, not for the guest's faults. */

@@ -28,14 +28,12 @@ extern const BlockDriver block_driver_file, block_driver_qcow2, block_driver_raw
 bool block_node_rename(BlockNode *node, const char *name, GError **errp);
 /* node.c: a node that is not open, and its references. */
 void block_node_free(BlockNode *node);
-/* open.c: the path in "PATH" or "file:PATH"; NULL with an error for another protocol. */
-const char *block_plain_path(const char *filename, GError **errp);
 /* temporary.c: the image of these options below an overlay that is gone when it is closed. */
 BlockNode *block_open_temporary(KvNode *options, GError **errp);
 /* file.c: the values of aio=. */
 extern const char *const block_file_aio_names[];
-/* file.c: makes sure there is a file to open. */
-bool block_file_create(const char *path, GError **errp);
+/* file.c: makes sure there is a file to open; *created: there was none. */
+bool block_file_create(const char *path, bool *created, GError **errp);
 /* The blocking call io stands for. */
 int block_io_execute(const BlockIo *io);
 

@@ -110,10 +110,13 @@ static bool file_open(BlockNode *node, GError **errp)
     return true;
 }
 
-bool block_file_create(const char *path, GError **errp)
+bool block_file_create(const char *path, bool *created, GError **errp)
 {
-    int fd = host_open(path, O_RDWR | O_CREAT | O_NONBLOCK, 0644, "image", errp);
+    int fd = host_open(path, O_RDWR | O_CREAT | O_EXCL, 0644, "image", NULL);
 
+    *created = fd >= 0;
+    if (fd < 0)
+        fd = host_open(path, O_RDWR | O_CREAT | O_NONBLOCK, 0644, "image", errp);
     if (fd < 0)
         return false;
     close(fd);
@@ -351,6 +354,7 @@ static void file_info(BlockNode *node, BlockInfo *out)
 {
     struct stat st;
 
+    out->zero_init = !file_of(node)->is_device;
     if (fstat(file_of(node)->fd, &st) == 0)
         out->allocated_bytes = (uint64_t)st.st_blocks * 512;
 }

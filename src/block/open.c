@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -233,16 +234,14 @@ const char *block_plain_path(const char *filename, GError **errp)
     return NULL;
 }
 
-static BlockNode *open_file(const char *filename, const char *format, const BlockNode *parent, unsigned flags,
-                            GError **errp)
+static BlockNode *open_path(const char *path, const char *format, const BlockNode *parent, unsigned flags, GError **errp)
 {
-    const char *path = block_plain_path(filename, errp);
-    const BlockDriver *driver = format && path ? named_driver(format, errp) : NULL;
+    const BlockDriver *driver = format ? named_driver(format, errp) : NULL;
     BlockNode common = {0}, *file;
     const Property *prop = property_find(block_driver_file.props, "filename");
 
     inherit(&common, parent);
-    if (!path || (format && !driver) || !check_depth(&common, errp))
+    if ((format && !driver) || !check_depth(&common, errp))
         return NULL;
     file = block_node_new(&block_driver_file, NULL);
     inherit(file, &common);
@@ -265,7 +264,9 @@ static BlockNode *open_file(const char *filename, const char *format, const Bloc
 
 BlockNode *block_node_open_file(const char *filename, const char *format, unsigned flags, GError **errp)
 {
-    return open_file(filename, format, NULL, flags, errp);
+    const char *path = block_plain_path(filename, errp);
+
+    return path ? open_path(path, format, NULL, flags, errp) : NULL;
 }
 
 char *block_backing_path(const BlockNode *node, const char *filename)
@@ -287,12 +288,10 @@ bool block_node_open_backing(BlockNode *node, const char *filename, const char *
                          node->driver->name);
     const char *path = block_plain_path(filename, errp);
     g_autofree char *resolved = path ? block_backing_path(node, path) : NULL;
-    /* "./": a relative name with a colon in it is a file's by now. */
-    g_autofree char *safe = resolved && *resolved != '/' ? g_strconcat("./", resolved, NULL) : g_strdup(resolved);
     unsigned flags = node->open_flags & ~(BLOCK_OPEN_RDWR | BLOCK_OPEN_CHECK | BLOCK_OPEN_WARN_PROBED);
 
-    if (safe)
-        node->backing = open_file(safe, format, node, flags, errp);
+    if (resolved)
+        node->backing = open_path(resolved, format, node, flags, errp);
     if (node->backing)
         return true;
     g_prefix_error(errp, "backing file of '%s': ", node->filename);
@@ -301,11 +300,22 @@ bool block_node_open_backing(BlockNode *node, const char *filename, const char *
 
 /* --- creating --- */
 
+static bool create_in(const BlockDriver *driver, const char *path, const void *create_options, uint64_t size, GError **errp)
+{
+    g_autoptr(BlockNode) file = open_path(path, "file", NULL, BLOCK_OPEN_RDWR, errp);
+
+    /* Only now, with the image locked, is what was there before lost. */
+    if (!file || !block_truncate(file, 0, BLOCK_PREALLOC_OFF, errp) || !driver->create(file, create_options, size, errp))
+        return false;
+    int ret = block_flush(file);
+    return ret == 0 || error_set_errno(errp, -ret, "cannot write image '%s'", path);
+}
+
 bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size,
                   GError **errp)
 {
     const char *path = block_plain_path(filename, errp);
-    g_autoptr(BlockNode) file = NULL;
+    bool created;
 
     if (!path)
         return false;
@@ -313,12 +323,13 @@ bool block_create(const BlockDriver *driver, const char *filename, const void *c
         return error_set_code(errp, VMM_ERROR_USAGE, "images of format '%s' cannot be created", driver->name);
     if (size > BLOCK_MAX_SIZE)
         return error_set_code(errp, VMM_ERROR_USAGE, "an image cannot have more than 8 EiB");
-    if (!block_file_create(path, errp))
+    if (driver->create_check && !driver->create_check(create_options, size, errp))
         return false;
-    file = block_node_open_file(filename, "file", BLOCK_OPEN_RDWR, errp);
-    /* Only now, with the image locked, is what was there before lost. */
-    if (!file || !block_truncate(file, 0, BLOCK_PREALLOC_OFF, errp) || !driver->create(file, create_options, size, errp))
+    if (!block_file_create(path, &created, errp))
         return false;
-    int ret = block_flush(file);
-    return ret == 0 || error_set_errno(errp, -ret, "cannot write image '%s'", filename);
+    if (create_in(driver, path, create_options, size, errp))
+        return true;
+    if (created)
+        unlink(path);
+    return false;
 }

@@ -32,11 +32,13 @@ static bool check_options(const Qcow2CreateOptions *o, GError **errp)
         return error_set_code(errp, VMM_ERROR_USAGE, "cluster_size is a power of two from 512 to 2M");
     if (!o->refcount_bits || o->refcount_bits > 64 || o->refcount_bits & (o->refcount_bits - 1))
         return error_set_code(errp, VMM_ERROR_USAGE, "refcount_bits is a power of two from 1 to 64");
-    if (!o->compat && (o->refcount_bits != 16 || o->lazy_refcounts || o->extended_l2 || o->compression_type))
+    if (!(o->compat & 1) && (o->refcount_bits != 16 || o->lazy_refcounts || o->extended_l2 || o->compression_type))
         return error_set_code(errp, VMM_ERROR_USAGE, "compat=0.10 has neither lazy_refcounts, extended_l2 nor compression_type, "
                               "and 16 refcount_bits; use compat=1.1");
     if (o->extended_l2 && cs < 16384)
         return error_set_code(errp, VMM_ERROR_USAGE, "extended_l2 needs a cluster_size of at least 16K");
+    if (o->preallocation != BLOCK_PREALLOC_OFF && o->backing_file && !o->extended_l2)
+        return error_set_code(errp, VMM_ERROR_USAGE, "preallocation would hide the backing file; use extended_l2=on with it");
     return true;
 }
 
@@ -79,14 +81,14 @@ static void put_feature_names(GByteArray *out)
 static void put_fields(const Qcow2CreateOptions *o, const Layout *l, uint64_t size, uint8_t *h)
 {
     put_be32(h, HDR_MAGIC, QCOW2_MAGIC);
-    put_be32(h, HDR_VERSION, o->compat ? 3 : 2);
+    put_be32(h, HDR_VERSION, o->compat & 1 ? 3 : 2);
     put_be32(h, HDR_CLUSTER_BITS, l->cluster_bits);
     put_be64(h, HDR_SIZE, size);
     put_be32(h, HDR_L1_SIZE, l->l1_entries);
     put_be64(h, HDR_L1_OFFSET, (1 + l->table_clusters + l->blocks) << l->cluster_bits);
     put_be64(h, HDR_REFTABLE_OFFSET, l->cluster_size);
     put_be32(h, HDR_REFTABLE_CLUSTERS, (uint32_t)l->table_clusters);
-    if (!o->compat)
+    if (!(o->compat & 1))
         return;
     put_be64(h, HDR_INCOMPATIBLE, (o->compression_type ? QCOW_INCOMPAT_COMPRESSION : 0) | (l->extl2 ? QCOW_INCOMPAT_EXTL2 : 0));
     put_be64(h, HDR_COMPATIBLE, o->lazy_refcounts ? QCOW_COMPAT_LAZY_REFCOUNTS : 0);
@@ -103,7 +105,7 @@ static GByteArray *make_header(const Qcow2CreateOptions *o, const Layout *l, uin
     uint32_t name_len = o->backing_file ? (uint32_t)strlen(o->backing_file) : 0;
 
     put_fields(o, l, size, fields);
-    g_byte_array_append(out, fields, o->compat ? HDR_OUR_LENGTH : HDR_V2_LENGTH);
+    g_byte_array_append(out, fields, o->compat & 1 ? HDR_OUR_LENGTH : HDR_V2_LENGTH);
     if (o->backing_format) {
         uint32_t len = (uint32_t)strlen(o->backing_format);
         put_be32(ext, 0, EXT_BACKING_FORMAT);
@@ -112,7 +114,7 @@ static GByteArray *make_header(const Qcow2CreateOptions *o, const Layout *l, uin
         g_byte_array_append(out, (const uint8_t *)o->backing_format, len);
         g_byte_array_append(out, zeroes, (8 - len % 8) % 8);
     }
-    if (o->compat && out->len + 16 + NAME_BYTES * G_N_ELEMENTS(feature_names) + name_len <= l->cluster_size)
+    if (o->compat & 1 && out->len + 16 + NAME_BYTES * G_N_ELEMENTS(feature_names) + name_len <= l->cluster_size)
         put_feature_names(out);
     g_byte_array_append(out, zeroes, 8); /* EXT_END */
     if (name_len) {
@@ -153,17 +155,39 @@ static int write_l1(BlockNode *file, const Layout *l)
     return block_pwrite(file, offset, zeroes, l->l1_clusters << l->cluster_bits, 0);
 }
 
+static const Qcow2CreateOptions default_options = {.cluster_size = 65536, .refcount_bits = 16, .compat = 1};
+
+static GByteArray *plan(const Qcow2CreateOptions *o, uint64_t size, Layout *l, GError **errp)
+{
+    return check_options(o, errp) && lay_out(o, size, l, errp) ? make_header(o, l, size, errp) : NULL;
+}
+
+bool qcow2_create_check(const void *options, uint64_t size, GError **errp)
+{
+    Layout l;
+    g_autoptr(GByteArray) header = plan(options ? options : &default_options, align_up(size, BLOCK_SECTOR_SIZE), &l, errp);
+
+    return header != NULL;
+}
+
+static bool preallocate(BlockNode *file, uint64_t size, BlockPrealloc mode, GError **errp)
+{
+    BlockNode *node = block_node_new(&block_driver_qcow2, NULL);
+
+    node = block_node_start(node, block_node_ref(file), BLOCK_OPEN_RDWR | BLOCK_OPEN_NO_BACKING, errp);
+    bool ok = node && qcow2_preallocate(qcow2_of(node), 0, size, mode, errp);
+    block_node_unref(node);
+    return ok;
+}
+
 bool qcow2_create(BlockNode *file, const void *options, uint64_t size, GError **errp)
 {
-    static const Qcow2CreateOptions defaults = {.cluster_size = 65536, .refcount_bits = 16, .compat = 1};
-    const Qcow2CreateOptions *o = options ? options : &defaults;
+    const Qcow2CreateOptions *o = options ? options : &default_options;
     Layout l;
     int ret;
 
     size = align_up(size, BLOCK_SECTOR_SIZE);
-    if (!check_options(o, errp) || !lay_out(o, size, &l, errp))
-        return false;
-    g_autoptr(GByteArray) header = make_header(o, &l, size, errp);
+    g_autoptr(GByteArray) header = plan(o, size, &l, errp);
     if (!header)
         return false;
     ret = write_refcounts(file, &l);
@@ -173,20 +197,24 @@ bool qcow2_create(BlockNode *file, const void *options, uint64_t size, GError **
         ret = block_flush(file);
     if (ret == 0) /* last: until then it is no qcow2 image */
         ret = block_pwrite(file, 0, header->data, header->len, BLOCK_FUA);
-    return ret == 0 || error_set_errno(errp, -ret, "cannot write image '%s'", file->filename);
+    if (ret < 0)
+        return error_set_errno(errp, -ret, "cannot write image '%s'", file->filename);
+    return o->preallocation == BLOCK_PREALLOC_OFF || preallocate(file, size, (BlockPrealloc)o->preallocation, errp);
 }
 
-static const char *const compat_names[] = {"0.10", "1.1", NULL};
+static const char *const compat_names[] = {"0.10", "1.1", "v2", "v3", NULL};
+static const char *const prealloc_names[] = {"off", "metadata", "falloc", "full", NULL};
 static const char *const compression_names[] = {"zlib", "zstd", NULL};
 
 const Property qcow2_create_props[] = {
     {"cluster_size", PROP_SIZE, offsetof(Qcow2CreateOptions, cluster_size), "64K", "512 to 2M"},
-    {"compat", PROP_ENUM, offsetof(Qcow2CreateOptions, compat), "1.1", "0.10: version 2", compat_names},
+    {"compat", PROP_ENUM, offsetof(Qcow2CreateOptions, compat), "1.1", "0.10, v2: version 2", compat_names},
     {"refcount_bits", PROP_U32, offsetof(Qcow2CreateOptions, refcount_bits), "16", "width of a refcount"},
     {"lazy_refcounts", PROP_BOOL, offsetof(Qcow2CreateOptions, lazy_refcounts), "off", "others may postpone refcounts"},
     {"extended_l2", PROP_BOOL, offsetof(Qcow2CreateOptions, extended_l2), "off", "allocate 1/32 of a cluster at a time"},
     {"compression_type", PROP_ENUM, offsetof(Qcow2CreateOptions, compression_type), "zlib", "of compressed clusters",
      compression_names},
+    {"preallocation", PROP_ENUM, offsetof(Qcow2CreateOptions, preallocation), "off", "clusters for the whole disk at once", prealloc_names},
     {"backing_file", PROP_STRING, offsetof(Qcow2CreateOptions, backing_file), NULL, "what shows where nothing was written"},
     {"backing_fmt", PROP_STRING, offsetof(Qcow2CreateOptions, backing_format), NULL, "its format"},
     {.name = NULL},

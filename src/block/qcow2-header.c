@@ -285,3 +285,35 @@ bool qcow2_header_set_backing(Qcow2 *q, const char *filename, const char *format
     q->backing_format = g_strdup(filename ? format : NULL);
     return true;
 }
+
+/* The extensions and the name move behind the longer header. */
+int qcow2_header_upgrade(Qcow2 *q)
+{
+    g_autofree uint8_t *head = g_malloc0(q->cluster_size);
+    g_autoptr(GByteArray) out = g_byte_array_new();
+    uint8_t fields[HDR_OUR_LENGTH] = {0};
+    size_t name_len = q->backing_file ? strlen(q->backing_file) : 0;
+    int ret = block_pread(qcow2_file(q), 0, head, MIN(q->cluster_size, block_node_size(qcow2_file(q))));
+
+    if (ret < 0)
+        return ret;
+    memcpy(fields, head, HDR_V2_LENGTH);
+    put_be32(fields, HDR_VERSION, 3);
+    put_be32(fields, HDR_REFCOUNT_ORDER, q->refcount_order);
+    put_be32(fields, HDR_HEADER_LENGTH, sizeof(fields));
+    g_byte_array_append(out, fields, sizeof(fields));
+    if (q->backing_format)
+        put_extension(out, EXT_BACKING_FORMAT, q->backing_format, (uint32_t)strlen(q->backing_format));
+    copy_extensions(q, head, out);
+    put_extension(out, EXT_END, NULL, 0);
+    put_be64(out->data, HDR_BACKING_OFFSET, name_len ? out->len : 0);
+    g_byte_array_append(out, (const uint8_t *)q->backing_file, (guint)name_len);
+    if (out->len > q->cluster_size)
+        return -EFBIG;
+    ret = qcow2_header_write(q, 0, out->data, out->len);
+    if (ret == 0) {
+        q->version = 3;
+        q->header_length = sizeof(fields);
+    }
+    return ret;
+}

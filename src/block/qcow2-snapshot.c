@@ -421,6 +421,15 @@ static int apply_locked(Qcow2 *q, const Qcow2Snapshot *s)
     return ret == 0 ? qcow2_fix_copied(q) : ret;
 }
 
+static bool l1_suffices(const Qcow2 *q, const Qcow2Snapshot *s, GError **errp)
+{
+    uint64_t per_l1 = BIT(q->cluster_bits + q->l2_bits);
+
+    if (s->info.disk_size <= BLOCK_MAX_SIZE && (s->info.disk_size + per_l1 - 1) / per_l1 <= s->l1_size)
+        return true;
+    return error_set(errp, "snapshot '%s' of '%s' is damaged: its L1 table is too small", s->info.id, q->node.filename);
+}
+
 bool qcow2_snapshot_apply(BlockNode *node, const char *id_or_name, GError **errp)
 {
     Qcow2 *q = qcow2_of(node);
@@ -431,8 +440,8 @@ bool qcow2_snapshot_apply(BlockNode *node, const char *id_or_name, GError **errp
     if (node->read_only)
         return error_set(errp, "image '%s' is read-only", node->filename);
     const Qcow2Snapshot *s = &g_array_index(q->snapshots, Qcow2Snapshot, index);
-    if (s->info.disk_size > BLOCK_MAX_SIZE || (s->info.disk_size + BIT(q->cluster_bits + q->l2_bits) - 1) >> (q->cluster_bits + q->l2_bits) > s->l1_size)
-        return error_set(errp, "snapshot '%s' of '%s' is damaged: its L1 table is too small", id_or_name, node->filename);
+    if (!l1_suffices(q, s, errp))
+        return false;
     pthread_mutex_lock(&q->lock);
     ret = apply_locked(q, s);
     pthread_mutex_unlock(&q->lock);
@@ -480,4 +489,31 @@ bool qcow2_snapshot_delete(BlockNode *node, const char *id_or_name, GError **err
     ret = delete_locked(q, (guint)index);
     pthread_mutex_unlock(&q->lock);
     return ret == 0 || error_set_errno(errp, -ret, "cannot delete snapshot '%s' of '%s'", id_or_name, node->filename);
+}
+
+bool qcow2_snapshot_load(BlockNode *node, const char *id_or_name, GError **errp)
+{
+    Qcow2 *q = qcow2_of(node);
+    int index = find_or_error(q, id_or_name, errp), ret;
+
+    g_assert(node->read_only);
+    if (index < 0)
+        return false;
+    const Qcow2Snapshot *s = &g_array_index(q->snapshots, Qcow2Snapshot, index);
+    if (!l1_suffices(q, s, errp))
+        return false;
+    uint64_t *l1 = read_l1(q, s, &ret);
+    if (ret < 0) {
+        g_free(l1);
+        return error_set_errno(errp, -ret, "cannot read snapshot '%s' of '%s'", id_or_name, node->filename);
+    }
+    pthread_mutex_lock(&q->lock);
+    drop_l2_cache(q);
+    g_free(q->l1);
+    q->l1 = l1;
+    q->l1_size = s->l1_size;
+    q->l1_offset = s->l1_offset;
+    pthread_mutex_unlock(&q->lock);
+    block_node_set_size(node, s->info.disk_size);
+    return true;
 }

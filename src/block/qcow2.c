@@ -366,7 +366,7 @@ static void qcow2_map_release(BlockNode *node, unsigned hold)
     qcow2_release_hold(qcow2_of(node), hold);
 }
 
-/* --- status, size --- */
+/* --- status --- */
 
 static int qcow2_status(BlockNode *node, uint64_t offset, uint64_t bytes, BlockStatus *out)
 {
@@ -393,51 +393,6 @@ static int qcow2_status(BlockNode *node, uint64_t offset, uint64_t bytes, BlockS
         out->file = node->file;
     }
     return 0;
-}
-
-static bool shrink(Qcow2 *q, uint64_t size, GError **errp)
-{
-    uint64_t first = align_up(size, q->cluster_size), old = block_node_size(&q->node);
-    int ret = first < old ? qcow2_discard_range(q, first, old - first) : 0;
-
-    return ret == 0 || error_set_errno(errp, -ret, "cannot free the end of '%s'", q->node.filename);
-}
-
-/* What the disk gains reads as zeroes, also where a backing file is longer than the disk was. */
-static bool hide_backing(Qcow2 *q, uint64_t old, GError **errp)
-{
-    BlockNode *backing = q->node.backing;
-    uint64_t end = backing ? MIN(block_node_size(backing), block_node_size(&q->node)) : 0;
-    int ret = end > old ? block_write_zeroes(&q->node, old, end - old, 0) : 0;
-
-    return ret == 0 || error_set_errno(errp, -ret, "cannot clear the new end of '%s'", q->node.filename);
-}
-
-static bool qcow2_truncate(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **errp)
-{
-    Qcow2 *q = qcow2_of(node);
-    uint64_t old = block_node_size(node), per_l1 = BIT(q->cluster_bits + q->l2_bits);
-    int ret;
-
-    if (size % BLOCK_SECTOR_SIZE)
-        return error_set(errp, "the size of '%s' is a multiple of 512", node->filename);
-    if (prealloc != BLOCK_PREALLOC_OFF)
-        return error_set(errp, "qcow2 images grow without preallocation only");
-    if (q->snapshots->len && (size < old || q->version < 3))
-        return error_set(errp, "image '%s' has snapshots and cannot be resized that way; delete them first", node->filename);
-    if (size < old && !shrink(q, size, errp))
-        return false;
-    pthread_mutex_lock(&q->lock);
-    ret = qcow2_l1_grow(q, (size + per_l1 - 1) / per_l1);
-    if (ret == 0)
-        ret = qcow2_flush_all(q);
-    if (ret == 0)
-        ret = qcow2_header_put64(q, HDR_SIZE, size);
-    pthread_mutex_unlock(&q->lock);
-    if (ret < 0)
-        return error_set_errno(errp, -ret, "cannot resize '%s'", node->filename);
-    block_node_set_size(node, size);
-    return hide_backing(q, old, errp);
 }
 
 static void qcow2_info(BlockNode *node, BlockInfo *out)
@@ -508,6 +463,7 @@ const BlockDriver block_driver_qcow2 = {
     .map = qcow2_map,
     .map_release = qcow2_map_release,
     .create = qcow2_create,
+    .create_check = qcow2_create_check,
     .check = qcow2_check,
     .snapshot_list = qcow2_snapshot_list,
     .snapshot_create = qcow2_snapshot_create,
@@ -515,4 +471,9 @@ const BlockDriver block_driver_qcow2 = {
     .snapshot_delete = qcow2_snapshot_delete,
     .backing_file = qcow2_backing_file,
     .set_backing_file = qcow2_set_backing_file,
+    .snapshot_load = qcow2_snapshot_load,
+    .make_empty = qcow2_make_empty,
+    .amend = qcow2_amend,
+    .measure = qcow2_measure,
+    .create_grain = qcow2_create_grain,
 };

@@ -12,6 +12,8 @@
  *   qcow2-write.c       writes that allocate
  *   qcow2-compressed.c  compressed clusters
  *   qcow2-snapshot.c    the snapshot table
+ *   qcow2-size.c        another size, preallocation, emptying
+ *   qcow2-amend.c       options of creation, changed later
  *   qcow2-check.c       consistency check and repair
  *
  * What makes any moment a good one for a power cut. A disk may keep any part of the writes since the last
@@ -231,6 +233,8 @@ int qcow2_header_put64(Qcow2 *q, size_t at, uint64_t value);
 int qcow2_header_write(Qcow2 *q, size_t at, const void *data, size_t len);
 /* Writes the extensions and the backing file's name anew. */
 bool qcow2_header_set_backing(Qcow2 *q, const char *filename, const char *format, GError **errp);
+/* Version 2 to 3. 0 or -errno. */
+int qcow2_header_upgrade(Qcow2 *q);
 /* The image contradicts itself: no more writes, and the header says so. q->lock held. */
 int qcow2_corrupt(Qcow2 *q, uint64_t offset, const char *what);
 /* A table's place as the header or an entry gives it: aligned, inside the file. */
@@ -336,18 +340,33 @@ GPtrArray *qcow2_snapshot_list(BlockNode *node);
 bool qcow2_snapshot_create(BlockNode *node, BlockSnapshot *snapshot, GError **errp);
 bool qcow2_snapshot_apply(BlockNode *node, const char *id_or_name, GError **errp);
 bool qcow2_snapshot_delete(BlockNode *node, const char *id_or_name, GError **errp);
+bool qcow2_snapshot_load(BlockNode *node, const char *id_or_name, GError **errp);
 bool qcow2_check(BlockNode *node, BlockCheck *result, unsigned fix, GError **errp);
 bool qcow2_create(BlockNode *file, const void *options, uint64_t size, GError **errp);
+bool qcow2_create_check(const void *options, uint64_t size, GError **errp);
 
 typedef struct Qcow2CreateOptions {
     uint64_t cluster_size;
     uint32_t refcount_bits;
-    int compat; /* 0: v2, 1: v3 */
+    int compat; /* even: v2, odd: v3 */
     bool lazy_refcounts, extended_l2;
     int compression_type;
+    int preallocation; /* BlockPrealloc */
     char *backing_file, *backing_format;
 } Qcow2CreateOptions;
 
 extern const Property qcow2_create_props[];
+
+/* --- qcow2-size.c, qcow2-amend.c --- */
+
+bool qcow2_truncate(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **errp);
+/* Clusters for a part of the disk that has none. */
+bool qcow2_preallocate(Qcow2 *q, uint64_t from, uint64_t to, BlockPrealloc mode, GError **errp);
+int qcow2_make_empty(BlockNode *node);
+/* The file of an image with all clusters of a disk. */
+uint64_t qcow2_full_size(uint32_t cluster_bits, uint32_t refcount_order, bool extl2, uint64_t size);
+uint64_t qcow2_create_grain(const void *options);
+bool qcow2_measure(const void *options, uint64_t size, uint64_t data, BlockMeasure *out, GError **errp);
+bool qcow2_amend(BlockNode *node, KvNode *options, GError **errp);
 
 #endif

@@ -126,6 +126,12 @@ static bool raw_create(BlockNode *file, const void *options, uint64_t size, GErr
     return block_truncate(file, size, create ? (BlockPrealloc)create->prealloc : BLOCK_PREALLOC_OFF, errp);
 }
 
+static bool raw_measure(const void *options, uint64_t size, uint64_t data, BlockMeasure *out, GError **errp)
+{
+    out->required = out->fully_allocated = align_up(size, BLOCK_SECTOR_SIZE);
+    return true;
+}
+
 static const Property raw_create_props[] = {
     {"preallocation", PROP_ENUM, offsetof(RawCreate, prealloc), "off", "space is taken at once", prealloc_names},
     {.name = NULL},
@@ -155,4 +161,5 @@ const BlockDriver block_driver_raw = {
     .info = raw_info,
     .map = raw_map,
     .create = raw_create,
+    .measure = raw_measure,
 };

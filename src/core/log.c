@@ -38,7 +38,8 @@ static LogMask log_mask;
 static struct {
     bool timestamp;
     char *guest_name;
-} message_prefix;
+    const char *program;
+} message_prefix = {.program = "vmm"};
 static int log_fd = STDERR_FILENO;
 
 bool log_set_mask(const char *names, GError **errp)
@@ -142,7 +143,7 @@ static GString *message_new(void)
     }
     if (message_prefix.guest_name)
         g_string_append_printf(line, "%s ", message_prefix.guest_name);
-    g_string_append(line, "vmm: ");
+    g_string_append_printf(line, "%s: ", message_prefix.program);
     return line;
 }
 
@@ -163,6 +164,11 @@ void log_report(const char *text)
 
     g_string_append_printf(lines, "%s\n", text);
     (void)host_write_full(STDERR_FILENO, lines->str, lines->len);
+}
+
+void log_set_program(const char *program)
+{
+    message_prefix.program = program;
 }
 
 void log_error(const char *fmt, ...)

@@ -68,17 +68,31 @@ def check_man_options():
             yield f"-{name} is {page.count(f'-{name}')} times in vmm.1"
 
 
+def check_img_commands():
+    """By another way than the generator's, like check_things."""
+    page = read(os.path.join(BUILD, "docs", "vmm-img.1")).replace("\\-", "-")
+    chapter = read(os.path.join(MANUAL, "img.md"))
+    img = os.path.join(BUILD, "vmm-img")
+    for name in re.findall(r"^  (\w+) ", run(img, "--help").stdout.split("\n\n")[2], re.M):
+        if f"### `{name}`" not in chapter or f".SS {name}\n" not in page:
+            yield f"vmm-img {name} is not in img.md or vmm-img.1"
+        for form in re.findall(r"^  (-\S.*?)  ", run(img, name, "--help").stdout, re.M):
+            if f"| `{form}` |" not in chapter or f"\\fB{form}\\fR" not in page:
+                yield f"vmm-img {name} {form} is not in img.md or vmm-img.1"
+
+
 def check_man_lint():
     if not shutil.which("groff"):
         raise Skip("there is no groff")
-    done = run("groff", "-man", "-ww", "-Tutf8", "-z", os.path.join(BUILD, "docs", "vmm.1"))
-    yield from done.stderr.splitlines()
+    for page in ("vmm.1", "vmm-img.1"):
+        done = run("groff", "-man", "-ww", "-Tutf8", "-z", os.path.join(BUILD, "docs", page))
+        yield from done.stderr.splitlines()
 
 
 def check_directives():
     for name in os.listdir(MANUAL):
         text = read(os.path.join(MANUAL, name))
-        for left in re.findall(r"<!-- (?:option|options|properties|list)\b.*|@[A-Z]+@", text):
+        for left in re.findall(r"<!-- (?:option|options|properties|list|img)\b.*|@[A-Z]+@", text):
             yield f"{name}: '{left}' was not replaced"
 
 
@@ -168,7 +182,8 @@ CHECKS = [
     ("every option has one section in the manual", check_options),
     ("every machine, device, backend and object has its properties in the manual", check_things),
     ("every option is in the man page", check_man_options),
-    ("the man page has no warnings", check_man_lint),
+    ("every command of vmm-img is in the manual and its man page", check_img_commands),
+    ("the man pages have no warnings", check_man_lint),
     ("everything generated is in its place", check_directives),
     ("links lead somewhere", check_links),
     ("every chapter is built and in the index", check_index),

@@ -31,7 +31,7 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 LANGUAGES = ("sh", "bash", "console", "shell", "gdb")
 KINDS = ("run", "console", "gdb", "vm", "by")
 WORDS = ("test", "name", "after", "vm", "file", "status", "needs")  # at most once; expect and type may repeat
-COMMAND = re.compile(r"^\s*(?:[$#] |\(gdb\) )?(?:vmm -|gdb -|gdb \S+ -ex|sudo |apt-get |scripts/\S+\.sh|meson |ninja |perf |"
+COMMAND = re.compile(r"^\s*(?:[$#] |\(gdb\) )?(?:vmm -|vmm-img \w|gdb -|gdb \S+ -ex|sudo |apt-get |scripts/\S+\.sh|meson |ninja |perf |"
                      r"bpftrace |socat |python3 |git clone)|^\s*(?:\$|\(gdb\)) ")
 
 

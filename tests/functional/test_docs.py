@@ -27,7 +27,8 @@ class Folder(tempfile.TemporaryDirectory):
         super().__init__(prefix="vmm-docs-")
         programs = os.path.join(self.name, ".bin")
         os.mkdir(programs)
-        os.symlink(os.path.abspath(VMM), os.path.join(programs, "vmm"))
+        for name in ("vmm", "vmm-img"):
+            os.symlink(os.path.join(BUILD, name), os.path.join(programs, name))
         os.symlink(os.path.join(recipes.ROOT, "scripts"), os.path.join(self.name, "scripts"))
         os.symlink(os.path.join(recipes.ROOT, "tests"), os.path.join(self.name, "tests"))
         os.symlink(BUILD, os.path.join(self.name, "build"))
