@@ -38,6 +38,7 @@ struct DbtBlock {
     const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
     const uint8_t *bytes;        /* the guest code this was decoded from */
     struct JitUnit *units;       /* its translations (jit-unit.c) */
+    uint64_t sites_watched, sites_hashed, sites_settled; /* by instruction: how it accesses memory (jit-site.c) */
     DbtInsn insns[];
 };
 

@@ -159,20 +159,16 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-static void load_word(JitTranslator *t, uint8_t host, uint8_t base)
-{
-    emit_rm(t->hot, !t->is32, HOST_LOAD, host, base, 0);
-}
-
 /* The operand of an indirect branch in host; false: not by inline code. */
 static bool emit_load_target(JitTranslator *t, const JitInsn *in, uint8_t host)
 {
     uint8_t guest = in->insn->rm;
+    JitPlace place;
 
     if (in->insn->flags & INSN_MEM) {
-        if (!jit_emit_operand(t, in, jit_word(t), false))
+        if (!jit_emit_place(t, in, jit_word(t), false, false, &place))
             return false;
-        load_word(t, host, HOST_ADDR);
+        emit_at(t->hot, !t->is32, HOST_LOAD, host, &place.at);
     } else if (jit_is_spilled(guest)) {
         jit_emit_load_spill(t, host, guest);
     } else {
@@ -195,16 +191,15 @@ bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
 
 static void emit_push_return(JitTranslator *t, const JitInsn *in)
 {
-    const HostAddress top = {HOST_SP, HOST_NO_REG, 0, -(int32_t)jit_word(t)};
+    JitPlace place = jit_emit_access_push(t);
     uint64_t value = in->rip + in->insn->len;
 
-    jit_emit_access(t, &top, jit_word(t), true);
     if (t->is32 || (int64_t)value == (int32_t)value) {
-        emit_rm(t->hot, !t->is32, 0xc7, 0, HOST_ADDR, 0);
+        emit_at(t->hot, !t->is32, 0xc7, 0, &place.at);
         emit32(t->hot, (uint32_t)value);
     } else {
-        emit_mov_imm(t->hot, HOST_TEMP, value);
-        emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+        emit_mov_imm(t->hot, place.spare, value);
+        emit_at(t->hot, true, HOST_STORE, place.spare, &place.at);
     }
     jit_emit_sp_add(t, -(int32_t)jit_word(t));
 }
@@ -228,9 +223,10 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
 bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
 {
     const HostAddress top = {HOST_SP, HOST_NO_REG, 0, 0};
+    JitPlace place;
 
-    jit_emit_access(t, &top, jit_word(t), false);
-    load_word(t, HOST_ADDR, HOST_ADDR);
+    jit_emit_access_place(t, &top, jit_word(t), false, &place);
+    emit_at(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, &place.at);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
     emit_indirect(t);
     return true;

@@ -27,7 +27,7 @@
 
 /* What one unit may take: 64 instructions, and a bound for each in hot and in cold code. */
 #define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 320 + 512)
-#define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 96 + 256)
+#define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 160 + 256)
 #define HWCAP2_FSGSBASE_BIT (1 << 1)
 
 #define FRAME(field) ((int32_t)offsetof(JitFrame, field))
@@ -215,6 +215,7 @@ static void emit_glue(DbtJit *jit)
         glue_interpret(jit, e, in_frame);
         glue_leave(jit, e, in_frame);
     }
+    jit_sites_glue(jit, e);
     jit->after_glue = (uint32_t)align_up(e->at, 64);
 }
 

@@ -35,9 +35,12 @@ enum {
 
 /* Condition codes of Jcc. */
 enum {
+    HOST_B = 2,
+    HOST_AE = 3,
     HOST_E = 4,
     HOST_NE = 5,
     HOST_A = 7,
+    HOST_S = 8,
 };
 
 #define HOST_NO_REG 0xff
@@ -137,6 +140,14 @@ static inline void emit_address(JitEmit *e, uint8_t reg, const HostAddress *a)
 static inline uint8_t address_high(uint8_t reg)
 {
     return reg == HOST_NO_REG ? 0 : reg;
+}
+
+/* op reg, address. */
+static inline void emit_at(JitEmit *e, bool w, uint8_t opcode, uint8_t reg, const HostAddress *a)
+{
+    emit_rex(e, w, reg, address_high(a->index), address_high(a->base));
+    emit8(e, opcode);
+    emit_address(e, reg, a);
 }
 
 /* lea reg, address; w: 64 bits, else the result is cut to 32. */

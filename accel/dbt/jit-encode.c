@@ -155,6 +155,7 @@ typedef struct Fields {
     bool opcode_has_reg, memory;
     bool need_rex, no_rex; /* SPL..DIL; AH..BH */
     bool has_gpr;
+    HostAddress at;        /* the memory operand */
     uint8_t pool[2];       /* scratch registers not given away */
     unsigned pool_count;
     struct {
@@ -230,17 +231,19 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
     return true;
 }
 
-static bool fill_fields(Fields *f, const JitInsn *in)
+/* place: of the memory operand; NULL: there is none. */
+static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
 
     *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_ADDR, HOST_TEMP}};
-    f->memory = in->insn->flags & INSN_MEM;
+    f->memory = place != NULL;
     f->pool_count = 2;
-    if (f->memory) {
-        f->rm = HOST_ADDR;
-        f->pool[0] = HOST_TEMP;
-        f->pool_count = 1;
+    if (place) {
+        f->at = place->at;
+        f->rm = place->at.base;
+        f->pool[0] = place->spare;
+        f->pool_count = place->spare != HOST_NO_REG;
     }
     for (unsigned i = 0; i < dec->operand_count; i++) {
         if (in->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !fill_register(f, &in->operands[i]))
@@ -249,13 +252,19 @@ static bool fill_fields(Fields *f, const JitInsn *in)
     return !(f->no_rex && (f->need_rex || (f->reg | f->rm | f->opcode_reg) & 8));
 }
 
+/* The high bit of the index register; 0: none. */
+static uint8_t index_high(const Fields *f)
+{
+    return f->memory && f->at.index != HOST_NO_REG ? f->at.index >> 3 : 0;
+}
+
 static void emit_modrm_and_imm(JitEmit *e, const Fields *f, const JitInsn *in)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
 
     if (dec->attributes & ZYDIS_ATTRIB_HAS_MODRM) {
         if (f->memory)
-            emit_base_disp(e, f->reg, f->rm, 0);
+            emit_address(e, f->reg, &f->at);
         else
             emit8(e, 0xc0 | (f->reg & 7) << 3 | (f->rm & 7));
     }
@@ -268,7 +277,7 @@ static void emit_legacy(JitEmit *e, const Fields *f, const JitInsn *in)
     const ZydisDecodedInstruction *dec = &in->dec;
     bool modrm = dec->attributes & ZYDIS_ATTRIB_HAS_MODRM;
     uint8_t rex = (dec->attributes & ZYDIS_ATTRIB_HAS_REX ? dec->raw.rex.W << 3 : 0) |
-                  (modrm ? f->reg >> 3 << 2 | f->rm >> 3 : 0) | (f->opcode_has_reg ? f->opcode_reg >> 3 : 0);
+                  (modrm ? f->reg >> 3 << 2 | index_high(f) << 1 | f->rm >> 3 : 0) | (f->opcode_has_reg ? f->opcode_reg >> 3 : 0);
 
     if (dec->attributes & ZYDIS_ATTRIB_HAS_LOCK)
         emit8(e, 0xf0);
@@ -313,7 +322,7 @@ static void emit_vex(JitEmit *e, const Fields *f, const JitInsn *in)
     bool w = dec->raw.vex.W && !(legacy && w_is_for_integers(dec, f));
 
     emit8(e, 0xc4);
-    emit8(e, (f->reg & 8 ? 0 : 0x80) | 0x40 | (f->rm & 8 ? 0 : 0x20) | dec->raw.vex.m_mmmm);
+    emit8(e, (f->reg & 8 ? 0 : 0x80) | (index_high(f) ? 0 : 0x40) | (f->rm & 8 ? 0 : 0x20) | dec->raw.vex.m_mmmm);
     emit8(e, w << 7 | (~f->vvvv & 15) << 3 | dec->raw.vex.L << 2 | dec->raw.vex.pp);
     emit8(e, dec->opcode);
     emit_modrm_and_imm(e, f, in);
@@ -335,11 +344,15 @@ static const ZydisDecodedOperand *memory_operand(const JitInsn *in)
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
 {
     const ZydisDecodedOperand *mem = memory_operand(in);
+    /* Any place tells how many scratch registers are needed; high bytes go with none. */
+    JitPlace place = {{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
     Fields f;
 
-    if (!fill_fields(&f, in))
+    if (!fill_fields(&f, in, mem ? &place : NULL))
         return false;
-    if (mem && !jit_emit_operand(t, in, mem->size / 8, mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+    if (mem && (!jit_emit_place(t, in, mem->size / 8, mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE,
+                                f.spilled_count, &place) ||
+                !fill_fields(&f, in, &place)))
         return false;
     for (unsigned i = 0; i < f.spilled_count; i++) {
         if (f.spilled[i].load)

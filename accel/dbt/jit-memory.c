@@ -1,38 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory operands in translated code: effective address, and the look at the software TLB (mmu.h).
+ * Memory operands in translated code: effective address, and the check that the page is mapped, by
+ * one of three ways (mmu.h, jit-site.c):
  *
- *     lea  r10, [effective address]
- *     mov  r11d, r10d ; shr r11d, 8 ; and r11d, 0xfff0     index of the entry, in bytes
- *     sub  r10, gs:[r11 + table]                           offset in the page, if it is the page
- *     cmp  r10, 4096 - size ; ja miss                      neither another page nor across its end
- *     add  r10, gs:[r11 + table + 8]                       host address
+ *     at a site entry      lea  r10, [address]
+ *                          sub  r10, gs:[site.tag]
+ *                          cmp  r10, 4096 - size ; ja miss       neither another page nor across its end
+ *                          mov  r11, gs:[site.delta]             the access is at [address + r11]
  *
- * If flags are needed behind it they wait in AX meanwhile, and guest RAX in the frame.
+ *     in the table         mov  r11d, r10d ; shr r11d, 8 ; and r11d, 0xfff0     index of the entry, in bytes
+ *                          sub  r10, gs:[r11 + table]
+ *                          cmp  r10, 4096 - size ; ja miss
+ *                          add  r10, gs:[r11 + table + 8]        the access is at [r10]
+ *
+ *     constant address     cmp  gs:[entry], page ; jne miss
+ *                          mov  r10, gs:[entry + 8]
+ *
+ * An instruction has a site until it has missed often. If flags are needed behind the check they wait in
+ * AX meanwhile, and guest RAX in the frame.
  */
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/mmu-priv.h"
 
-/* Flags-neutral: lea a, [a + b]. */
-static void add_registers(JitTranslator *t, uint8_t a, uint8_t b)
+/* The effective address in host registers; those of the frame are loaded into HOST_ADDR and HOST_TEMP. */
+static HostAddress load_address(JitTranslator *t, const DbtInsn *insn)
 {
-    const HostAddress sum = {a, b, 0, 0};
-
-    emit_lea(t->hot, true, a, &sum);
-}
-
-void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value)
-{
-    bool wide = insn->addr_size == 8;
     HostAddress a = {HOST_NO_REG, HOST_NO_REG, (uint8_t)__builtin_ctz(insn->scale), (int32_t)insn->disp};
 
-    *constant = insn->base == INSN_NO_REG && insn->index == INSN_NO_REG;
-    if (*constant) {
-        *value = (uint64_t)insn->disp + (insn->flags & INSN_RIP_REL ? rip + insn->len : 0);
-        if (!wide)
-            *value = (uint32_t)*value;
-        return;
-    }
     if (insn->base != INSN_NO_REG) {
         a.base = jit_host(insn->base);
         if (jit_is_spilled(insn->base)) {
@@ -47,49 +41,214 @@ void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *cons
             a.index = HOST_TEMP;
         }
     }
-    if (a.index != HOST_NO_REG || a.disp || !wide)
-        emit_lea(t->hot, wide, HOST_ADDR, &a);
-    else if (a.base != HOST_ADDR)
-        emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, a.base);
+    return a;
 }
 
-/* HOST_ADDR: linear address to host address. index HOST_NO_REG: the entry is at a constant place. */
-static void emit_lookup(JitTranslator *t, uint8_t index, int32_t entry, unsigned size)
+static bool is_constant(const DbtInsn *insn, uint64_t rip, uint64_t *value)
 {
-    emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, index, entry);
-    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(GUEST_PAGE_SIZE - size));
+    if (insn->base != INSN_NO_REG || insn->index != INSN_NO_REG)
+        return false;
+    *value = (uint64_t)insn->disp + (insn->flags & INSN_RIP_REL ? rip + insn->len : 0);
+    if (insn->addr_size != 8)
+        *value = (uint32_t)*value;
+    return true;
+}
+
+/* HOST_ADDR = a, cut to 32 bits unless wide. */
+static void emit_address_sum(JitTranslator *t, const HostAddress *a, bool wide)
+{
+    if (a->index != HOST_NO_REG || a->disp || !wide)
+        emit_lea(t->hot, wide, HOST_ADDR, a);
+    else if (a->base != HOST_ADDR)
+        emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, a->base);
+}
+
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value)
+{
+    HostAddress a;
+
+    *constant = is_constant(insn, rip, value);
+    if (*constant)
+        return;
+    a = load_address(t, insn);
+    emit_address_sum(t, &a, insn->addr_size == 8);
+}
+
+/* --- Flags around a check. --- */
+
+static bool flags_are_live(const JitTranslator *t)
+{
+    return t->insns[t->index].live;
+}
+
+static void put_flags_by(JitTranslator *t)
+{
+    if (!flags_are_live(t))
+        return;
+    emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+    emit_flags_to_ax(t->hot);
+    t->miss_flags = true;
+}
+
+static void take_flags_back(JitEmit *e)
+{
+    emit_flags_from_ax(e);
+    emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+}
+
+static void restore_flags(JitTranslator *t)
+{
+    if (flags_are_live(t))
+        take_flags_back(t->hot);
+}
+
+/* --- Checks. --- */
+
+static MmuContext context_of(const JitTranslator *t)
+{
+    return t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
+}
+
+static int32_t table_of(const JitTranslator *t, bool write)
+{
+    return (int32_t)((2 * context_of(t) + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+}
+
+JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
+{
+    JitMiss *miss = &t->misses[t->miss_count];
+
     g_assert(t->miss_count < G_N_ELEMENTS(t->misses));
-    t->misses[t->miss_count++] = emit_jcc(t->hot, HOST_A, 0);
-    emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, index, entry + (int32_t)offsetof(MmuEntry, value));
+    t->miss_count++;
+    *miss = (JitMiss){.patch = emit_jcc(t->hot, cc, 0)};
+    return miss;
 }
 
-static void emit_check(JitTranslator *t, unsigned size, bool write, const uint64_t *constant)
+/* HOST_ADDR: linear address to host address, by the tables. */
+static void check_table(JitTranslator *t, unsigned size, bool write)
 {
-    MmuContext context = t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
-    int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
-    bool live = t->insns[t->index].live;
+    int32_t table = table_of(t, write);
 
-    if (live) {
-        emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-        emit_flags_to_ax(t->hot);
-        t->miss_flags = true;
-    }
-    if (constant) {
-        uint64_t slot = *constant >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
-
-        emit_lookup(t, HOST_NO_REG, table + (int32_t)(slot * sizeof(MmuEntry)), size);
-    } else {
-        emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-        /* shr r11d, 8; and r11d, 0xfff0 */
-        emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xeb, 0x08, 0x41, 0x81, 0xe3}, 7);
-        emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
-        emit_lookup(t, HOST_TEMP, table, size);
-    }
-    if (live) {
-        emit_flags_from_ax(t->hot);
-        emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    }
+    emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
+    /* shr r11d, 8; and r11d, 0xfff0 */
+    emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xeb, 0x08, 0x41, 0x81, 0xe3}, 7);
+    emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
+    emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, table);
+    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(GUEST_PAGE_SIZE - size));
+    jit_emit_miss(t, HOST_A);
+    emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
 }
+
+/* false: it crosses a page. */
+static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bool write, JitPlace *place)
+{
+    uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
+    int32_t entry = table_of(t, write) + (int32_t)(slot * sizeof(MmuEntry));
+
+    if ((address & ~GUEST_PAGE_MASK) > GUEST_PAGE_SIZE - size)
+        return false;
+    put_flags_by(t);
+    if ((int64_t)page == (int32_t)page) {
+        emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
+        emit32(t->hot, (uint32_t)page);
+    } else {
+        emit_mov_imm(t->hot, HOST_ADDR, page);
+        emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
+    }
+    jit_emit_miss(t, HOST_NE);
+    restore_flags(t);
+    emit_gs(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_NO_REG, entry + (int32_t)offsetof(MmuEntry, value));
+    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, (int32_t)(address & ~GUEST_PAGE_MASK)}, HOST_TEMP};
+    return true;
+}
+
+static uint32_t new_site(JitTranslator *t, bool write)
+{
+    uint32_t number = jit_site_new(t->jit, t->unit, t->index, write);
+
+    if (t->unit->block->sites_watched >> t->index & 1) {
+        emit_gs(t->hot, false, 0x83, 0, HOST_NO_REG, (int32_t)jit_site_runs_offset(t->jit, number)); /* add, 1 */
+        emit8(t->hot, 1);
+    }
+    return jit_site_offset(t->jit, number);
+}
+
+/* The register has the address minus the site's tag when it is compared. */
+static void compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write)
+{
+    JitMiss *miss;
+
+    emit_gs(t->hot, true, HOST_SUB, reg, HOST_NO_REG, (int32_t)site);
+    emit_cmp_imm(t->hot, reg, (int32_t)(GUEST_PAGE_SIZE - size));
+    miss = jit_emit_miss(t, HOST_A);
+    miss->site = site;
+    miss->retry = retry;
+    miss->write = write;
+    miss->distance = reg == HOST_ADDR;
+}
+
+static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t site)
+{
+    emit_gs(t->hot, true, opcode, reg, HOST_NO_REG, (int32_t)(site + offsetof(JitSite, delta)));
+}
+
+/* At [base + disp], where base is not a scratch register. */
+static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
+{
+    uint32_t site, retry;
+
+    put_flags_by(t);
+    site = new_site(t, write);
+    retry = t->hot->at;
+    emit_lea(t->hot, true, HOST_ADDR, a);
+    compare_site(t, HOST_ADDR, site, retry, size, write);
+    restore_flags(t);
+    load_delta(t, HOST_LOAD, HOST_TEMP, site);
+    *place = (JitPlace){{a->base, HOST_TEMP, 0, a->disp}, HOST_ADDR};
+}
+
+/* At HOST_ADDR. spare: HOST_TEMP is needed. */
+static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, JitPlace *place)
+{
+    uint32_t site, retry;
+
+    put_flags_by(t);
+    site = new_site(t, write);
+    retry = t->hot->at;
+    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
+    compare_site(t, HOST_TEMP, site, retry, size, write);
+    if (spare)
+        load_delta(t, HOST_ADD, HOST_ADDR, site);
+    restore_flags(t);
+    if (!spare)
+        load_delta(t, HOST_LOAD, HOST_TEMP, site);
+    *place = spare ? (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP}
+                   : (JitPlace){{HOST_ADDR, HOST_TEMP, 0, 0}, HOST_NO_REG};
+}
+
+static bool is_hashed(const JitTranslator *t)
+{
+    return t->unit->block->sites_hashed >> t->index & 1;
+}
+
+static void check_hashed(JitTranslator *t, unsigned size, bool write, JitPlace *place)
+{
+    put_flags_by(t);
+    check_table(t, size, write);
+    restore_flags(t);
+    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
+}
+
+/* HOST_ADDR has the linear address. */
+static void check_address(JitTranslator *t, unsigned size, bool write, bool spare, JitPlace *place)
+{
+    if (is_hashed(t))
+        check_hashed(t, size, write, place);
+    else
+        check_site(t, size, write, spare, place);
+}
+
+/* --- Operands. --- */
 
 /* Whether accesses through the segment need its base only. */
 static bool segment_is_inline(const JitTranslator *t, SegIndex seg, bool write)
@@ -99,35 +258,86 @@ static bool segment_is_inline(const JitTranslator *t, SegIndex seg, bool write)
     return !t->is32 || t->jit->mode_key >> (shift + seg) & 1;
 }
 
-bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write)
+/* Flags-neutral: HOST_ADDR += base of FS or GS. */
+static void add_segment_base(JitTranslator *t, SegIndex seg)
+{
+    const HostAddress sum = {HOST_ADDR, HOST_TEMP, 0, 0};
+
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (seg == SEG_GS ? 8 : 0));
+    emit_lea(t->hot, true, HOST_ADDR, &sum);
+}
+
+/* [base + disp], the base in its register while the check runs: RAX may have the flags then. */
+static bool is_base_only(const JitTranslator *t, const HostAddress *a)
+{
+    return a->index == HOST_NO_REG && a->base != HOST_NO_REG && a->base != HOST_ADDR &&
+           a->base != HOST_TEMP && !(a->base == GPR_RAX && flags_are_live(t));
+}
+
+bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place)
 {
     const DbtInsn *insn = in->insn;
-    bool constant, based = !t->is32 && (insn->seg == SEG_FS || insn->seg == SEG_GS);
+    bool based = !t->is32 && (insn->seg == SEG_FS || insn->seg == SEG_GS), wide = insn->addr_size == 8;
     uint64_t value;
+    HostAddress a;
 
     if (!segment_is_inline(t, insn->seg, write) || insn->addr_size == 2)
         return false;
-    jit_emit_ea(t, insn, in->rip, &constant, &value);
-    if (constant)
+    if (is_constant(insn, in->rip, &value)) {
+        if (!based)
+            return check_constant(t, value, size, write, place);
         emit_mov_imm(t->hot, HOST_ADDR, value);
-    if (based) {
-        emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP,
-                JIT_FRAME(seg_base) + (insn->seg == SEG_GS ? 8 : 0));
-        add_registers(t, HOST_ADDR, HOST_TEMP);
+    } else {
+        a = load_address(t, insn);
+        if (!based && wide && is_base_only(t, &a) && !is_hashed(t)) {
+            check_site_base(t, &a, size, write, place);
+            return true;
+        }
+        emit_address_sum(t, &a, wide);
     }
-    emit_check(t, size, write, constant && !based ? &value : NULL);
+    if (based)
+        add_segment_base(t, insn->seg);
+    check_address(t, size, write, spare, place);
     return true;
+}
+
+/* Places to the plain form: the host address in HOST_ADDR. */
+static void collapse(JitTranslator *t, const JitPlace *place)
+{
+    emit_address_sum(t, &place->at, true);
+}
+
+bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write)
+{
+    JitPlace place;
+
+    if (!jit_emit_place(t, in, size, write, true, &place))
+        return false;
+    collapse(t, &place);
+    return true;
+}
+
+void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
+{
+    if (!t->is32 && is_base_only(t, a) && !is_hashed(t)) {
+        check_site_base(t, a, size, write, place);
+        return;
+    }
+    emit_lea(t->hot, !t->is32, HOST_ADDR, a);
+    check_address(t, size, write, true, place);
 }
 
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write)
 {
-    emit_lea(t->hot, !t->is32, HOST_ADDR, a);
-    emit_check(t, size, write, NULL);
+    JitPlace place;
+
+    jit_emit_access_place(t, a, size, write, &place);
+    collapse(t, &place);
 }
 
 void jit_emit_want_vectors(JitTranslator *t)
 {
-    bool live = t->insns[t->index].live;
+    bool live = flags_are_live(t);
     uint32_t jump;
 
     if (live) {
@@ -142,25 +352,47 @@ void jit_emit_want_vectors(JitTranslator *t)
     emit_rm(t->cold, true, 0xc7, 0, GPR_RSP, JIT_FRAME(vectors)); /* mov qword, 1 */
     emit32(t->cold, 1);
     emit_jmp(t->cold, jump + 4);
-    if (live) {
-        emit_flags_from_ax(t->hot);
-        emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    }
+    if (live)
+        take_flags_back(t->hot);
+}
+
+/* Has a site filled and goes back to its check; what cannot be filled goes on behind. */
+static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
+{
+    MmuContext context = context_of(t);
+    uint32_t retry;
+
+    emit_mov_imm(t->cold, HOST_TEMP, miss->site);
+    emit_call(t->cold, miss->distance ? t->jit->glue.fill_site_distance[context][miss->write]
+                                      : t->jit->glue.fill_site[context][miss->write]);
+    retry = emit_jcc(t->cold, HOST_E, 0);
+    emit_patch(t->cold, retry, miss->retry);
 }
 
 void jit_emit_misses(JitTranslator *t)
 {
-    uint32_t stub = t->cold->at;
+    uint32_t common[G_N_ELEMENTS(t->misses)];
+    unsigned jumps = 0;
 
     if (!t->miss_count)
         return;
-    if (t->miss_flags) {
-        emit_flags_from_ax(t->cold);
-        emit_rm(t->cold, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+    for (unsigned i = 0; i < t->miss_count; i++) {
+        if (!t->misses[i].site)
+            continue;
+        emit_patch(t->hot, t->misses[i].patch, t->cold->at);
+        emit_fill_stub(t, &t->misses[i]);
+        if (i + 1 < t->miss_count)
+            common[jumps++] = emit_jmp(t->cold, 0);
     }
+    while (jumps)
+        emit_patch(t->cold, common[--jumps], t->cold->at);
+    for (unsigned i = 0; i < t->miss_count; i++) {
+        if (!t->misses[i].site)
+            emit_patch(t->hot, t->misses[i].patch, t->cold->at);
+    }
+    if (t->miss_flags)
+        take_flags_back(t->cold);
     emit_mov_imm(t->cold, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->cold, t->jit->glue.interpret[t->flags_in_frame]);
     emit_jmp(t->cold, t->hot->at);
-    for (unsigned i = 0; i < t->miss_count; i++)
-        emit_patch(t->hot, t->misses[i], stub);
 }

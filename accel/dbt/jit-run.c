@@ -53,8 +53,12 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
 
 uint32_t jit_interpret(DbtJit *jit, uint32_t id)
 {
+    JitUnit *unit = &jit->units[id >> 8];
+
     take_flags(jit);
-    if (!interpret(jit, &jit->units[id >> 8], (id & 0xff) - JIT_EXIT_INSN))
+    if (G_UNLIKELY(jit->area->site_tired))
+        jit_sites_adapt(jit, unit); /* the code stays until it has ended */
+    if (!interpret(jit, unit, (id & 0xff) - JIT_EXIT_INSN))
         return 1;
     set_flags(jit);
     return 0;
@@ -227,6 +231,7 @@ void dbt_jit_release(DbtVcpu *v)
         return;
     jit_lockstep_release(jit);
     jit_translator_release(jit);
+    jit_sites_release(jit);
     jit_units_release(jit);
     jit_code_release(jit);
     g_free(jit);
@@ -247,6 +252,7 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
                                v->accel->tb_size);
     if (v->accel->lock_step)
         jit_lockstep_init(jit);
+    jit_sites_init(jit);
     return jit_translator_init(jit);
 }
 

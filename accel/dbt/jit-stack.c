@@ -12,32 +12,36 @@ void jit_emit_sp_add(JitTranslator *t, int32_t bytes)
     emit_lea(t->hot, !t->is32, HOST_SP, &sp);
 }
 
-static void access_push(JitTranslator *t)
+JitPlace jit_emit_access_push(JitTranslator *t)
 {
     const HostAddress top = {HOST_SP, HOST_NO_REG, 0, -(int32_t)jit_word(t)};
+    JitPlace place;
 
-    jit_emit_access(t, &top, jit_word(t), true);
+    jit_emit_access_place(t, &top, jit_word(t), true, &place);
+    return place;
 }
 
-static void store_and_move(JitTranslator *t, uint8_t host)
+static void store_and_move(JitTranslator *t, uint8_t host, const JitPlace *place)
 {
-    emit_rm(t->hot, !t->is32, HOST_STORE, host, HOST_ADDR, 0);
+    emit_at(t->hot, !t->is32, HOST_STORE, host, &place->at);
     jit_emit_sp_add(t, -(int32_t)jit_word(t));
 }
 
 static bool push_register(JitTranslator *t, uint8_t guest)
 {
-    access_push(t);
+    JitPlace place = jit_emit_access_push(t);
+
     if (jit_is_spilled(guest))
-        jit_emit_load_spill(t, HOST_TEMP, guest);
-    store_and_move(t, jit_is_spilled(guest) ? HOST_TEMP : jit_host(guest));
+        jit_emit_load_spill(t, place.spare, guest);
+    store_and_move(t, jit_is_spilled(guest) ? place.spare : jit_host(guest), &place);
     return true;
 }
 
 static bool push_immediate(JitTranslator *t, uint64_t value)
 {
-    access_push(t);
-    emit_rm(t->hot, !t->is32, 0xc7, 0, HOST_ADDR, 0); /* mov [r10], imm32 */
+    JitPlace place = jit_emit_access_push(t);
+
+    emit_at(t->hot, !t->is32, 0xc7, 0, &place.at); /* mov [place], imm32 */
     emit32(t->hot, (uint32_t)value);
     jit_emit_sp_add(t, -(int32_t)jit_word(t));
     return true;
@@ -45,13 +49,15 @@ static bool push_immediate(JitTranslator *t, uint64_t value)
 
 static bool push_memory(JitTranslator *t, const JitInsn *in)
 {
-    if (!jit_emit_operand(t, in, jit_word(t), false))
+    JitPlace place;
+
+    if (!jit_emit_place(t, in, jit_word(t), false, false, &place))
         return false;
-    emit_rm(t->hot, !t->is32, HOST_LOAD, HOST_TEMP, HOST_ADDR, 0);
+    emit_at(t->hot, !t->is32, HOST_LOAD, HOST_TEMP, &place.at);
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
-    access_push(t);
-    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
-    store_and_move(t, HOST_TEMP);
+    place = jit_emit_access_push(t);
+    emit_rm(t->hot, true, HOST_LOAD, place.spare, GPR_RSP, JIT_FRAME(temp));
+    store_and_move(t, place.spare, &place);
     return true;
 }
 
@@ -83,15 +89,16 @@ bool jit_emit_pop(JitTranslator *t, const JitInsn *in)
 {
     const HostAddress top = {HOST_SP, HOST_NO_REG, 0, 0};
     uint8_t guest = register_operand(in);
+    JitPlace place;
 
     if (in->dec.operand_width != 8 * jit_word(t) || guest == HOST_NO_REG)
         return false;
-    jit_emit_access(t, &top, jit_word(t), false);
+    jit_emit_access_place(t, &top, jit_word(t), false, &place);
     if (guest == GPR_RSP) {
-        emit_rm(t->hot, !t->is32, HOST_LOAD, HOST_SP, HOST_ADDR, 0);
+        emit_at(t->hot, !t->is32, HOST_LOAD, HOST_SP, &place.at);
         return true;
     }
-    emit_rm(t->hot, !t->is32, HOST_LOAD, jit_is_spilled(guest) ? HOST_TEMP : guest, HOST_ADDR, 0);
+    emit_at(t->hot, !t->is32, HOST_LOAD, jit_is_spilled(guest) ? HOST_TEMP : guest, &place.at);
     if (jit_is_spilled(guest))
         jit_emit_store_spill(t, guest, HOST_TEMP);
     jit_emit_sp_add(t, (int32_t)jit_word(t));
@@ -102,11 +109,12 @@ bool jit_emit_leave(JitTranslator *t, const JitInsn *in)
 {
     const HostAddress frame = {GPR_RBP, HOST_NO_REG, 0, 0};
     const HostAddress above = {GPR_RBP, HOST_NO_REG, 0, (int32_t)jit_word(t)};
+    JitPlace place;
 
     if (in->dec.operand_width != 8 * jit_word(t))
         return false;
-    jit_emit_access(t, &frame, jit_word(t), false);
-    emit_rm(t->hot, !t->is32, HOST_LOAD, HOST_TEMP, HOST_ADDR, 0);
+    jit_emit_access_place(t, &frame, jit_word(t), false, &place);
+    emit_at(t->hot, !t->is32, HOST_LOAD, HOST_TEMP, &place.at);
     emit_lea(t->hot, !t->is32, HOST_SP, &above);
     emit_rr(t->hot, true, HOST_LOAD, GPR_RBP, HOST_TEMP);
     return true;

@@ -97,12 +97,6 @@ static bool emit_once(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-static void miss_if(JitTranslator *t, uint8_t cc)
-{
-    g_assert(t->miss_count < G_N_ELEMENTS(t->misses));
-    t->misses[t->miss_count++] = emit_jcc(t->hot, cc, 0);
-}
-
 /* HOST_ADDR = host address of RCX elements at the guest address in reg. Changes flags. */
 static void emit_span(JitTranslator *t, uint8_t reg, unsigned shift, bool write)
 {
@@ -116,12 +110,12 @@ static void emit_span(JitTranslator *t, uint8_t reg, unsigned shift, bool write)
     emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
     emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, table);
     emit_cmp_imm(t->hot, HOST_ADDR, GUEST_PAGE_SIZE - 1);
-    miss_if(t, HOST_A);
+    jit_emit_miss(t, HOST_A);
     emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
     emit_lea(t->hot, true, HOST_TEMP, &last);
     emit_rr(t->hot, true, HOST_XOR, HOST_TEMP, HOST_ADDR);
     emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xeb, GUEST_PAGE_BITS}, 4); /* shr r11, 12 */
-    miss_if(t, HOST_NE);
+    jit_emit_miss(t, HOST_NE);
 }
 
 /* HOST_TEMP = guest address in reg - host address in HOST_ADDR; reg = that. Flags stay. */
@@ -154,7 +148,7 @@ static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
     if (t->is32) /* what 64-bit code left in the upper half does not count */
         emit_rr(t->hot, false, HOST_LOAD, GPR_RCX, GPR_RCX);
     emit_cmp_imm(t->hot, GPR_RCX, GUEST_PAGE_SIZE >> shift);
-    miss_if(t, HOST_A);
+    jit_emit_miss(t, HOST_A);
     if (kind.source)
         emit_span(t, GPR_RSI, shift, false);
     if (kind.source && kind.destination)

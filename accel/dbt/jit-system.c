@@ -21,12 +21,6 @@ static bool at_cpl0(const JitTranslator *t)
     return !(t->jit->mode_key >> JIT_MODE_CPL_SHIFT & 3);
 }
 
-static void miss_if(JitTranslator *t, uint8_t cc)
-{
-    g_assert(t->miss_count < G_N_ELEMENTS(t->misses));
-    t->misses[t->miss_count++] = emit_jcc(t->hot, cc, 0);
-}
-
 /* Around code that changes flags somebody needs. Guest RAX is in the frame meanwhile, AX has them. */
 static void keep_flags(JitTranslator *t)
 {
@@ -78,7 +72,7 @@ static void miss_if_interrupt_maybe(JitTranslator *t)
 {
     emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, interrupt_maybe)));
     emit8(t->hot, 0); /* cmp dword gs:[], 0 */
-    miss_if(t, HOST_NE);
+    jit_emit_miss(t, HOST_NE);
 }
 
 bool jit_emit_cli(JitTranslator *t, const JitInsn *in)
@@ -166,7 +160,7 @@ bool jit_emit_popf(JitTranslator *t, const JitInsn *in)
     emit_rm(t->hot, false, HOST_XOR, HOST_TEMP, HOST_ADDR, 0);
     emit_bytes(t->hot, (const uint8_t[]){0x41, 0xf7, 0xc3}, 3); /* test r11d, */
     emit32(t->hot, ~mine);
-    miss_if(t, HOST_NE);
+    jit_emit_miss(t, HOST_NE);
     if (at_cpl0(t)) {
         emit_bytes(t->hot, (const uint8_t[]){0x41, 0xf7, 0xc3}, 3);
         emit32(t->hot, RFLAGS_IF);
@@ -256,7 +250,7 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in)
     if (!at_cpl0(t)) {
         emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&s->cr4);
         emit_test_mem(t, HOST_ADDR, CR4_TSD);
-        miss_if(t, HOST_NE);
+        jit_emit_miss(t, HOST_NE);
     }
     if (t->insns[t->index].live)
         emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(temp));
@@ -291,7 +285,7 @@ bool jit_emit_serialize(JitTranslator *t, const JitInsn *in)
     emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xae, 0xf0}, 3); /* mfence */
     emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
     emit8(t->hot, 0);
-    miss_if(t, HOST_NE);
+    jit_emit_miss(t, HOST_NE);
     restore_flags(t);
     return true;
 }
@@ -303,7 +297,7 @@ bool jit_emit_pause(JitTranslator *t, const JitInsn *in)
     emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&t->jit->v->pauses);
     emit_rm(t->hot, false, 0x80, 7, HOST_ADDR, 0); /* cmp byte [r10], */
     emit8(t->hot, PAUSES_MASK);
-    miss_if(t, HOST_E);
+    jit_emit_miss(t, HOST_E);
     emit_rm(t->hot, false, 0xff, 0, HOST_ADDR, 0); /* inc dword [r10] */
     emit_bytes(t->hot, (const uint8_t[]){0xf3, 0x90}, 2);
     restore_flags(t);

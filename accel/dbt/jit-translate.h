@@ -46,6 +46,21 @@ struct JitInsn {
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
 };
 
+/* A check that may fail: what its stub does. */
+typedef struct JitMiss {
+    uint32_t patch; /* the rel32 of the jump to the stub */
+    uint32_t site;  /* the entry to fill, from GS; 0: the interpreter's turn */
+    uint32_t retry; /* where the check begins */
+    bool write;
+    bool distance;  /* HOST_ADDR is the distance from the site's tag, else the address */
+} JitMiss;
+
+/* Where an operand is on the host, and a scratch register that says nothing about it. */
+typedef struct JitPlace {
+    HostAddress at;
+    uint8_t spare; /* HOST_NO_REG: none */
+} JitPlace;
+
 struct JitTranslator {
     DbtJit *jit;
     JitUnit *unit;
@@ -64,7 +79,7 @@ struct JitTranslator {
 
     /* Of the instruction now emitted. */
     unsigned index;
-    uint32_t misses[8]; /* rel32s to its stub */
+    JitMiss misses[8];
     unsigned miss_count;
     bool miss_flags;    /* at the misses flags are in AX and guest RAX in the frame */
 };
@@ -111,12 +126,19 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end);
 /* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. *constant: it is
  * *value, and nothing was emitted. */
 void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value);
+/* Checks the memory operand; *place is where it is. spare: a scratch register has to be left. false:
+ * not by inline code. */
+bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place);
+/* The same for an address in host registers, relative to a flat segment; a scratch register is left. */
+void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place);
 /* The memory operand's host address in HOST_ADDR. HOST_TEMP is free. false: not by inline code. */
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
 /* Loads the vector registers unless they are. */
 void jit_emit_want_vectors(JitTranslator *t);
+/* If cc: the interpreter's turn, unless the caller says more. */
+JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc);
 /* The miss stubs of the instruction that ends here. */
 void jit_emit_misses(JitTranslator *t);
 
@@ -143,6 +165,8 @@ void jit_emit_save_flags(JitTranslator *t);
 uint64_t jit_branch_target(const JitInsn *in);
 
 /* --- jit-stack.c --- */
+/* Checks the word below the top of the stack. */
+JitPlace jit_emit_access_push(JitTranslator *t);
 bool jit_emit_push(JitTranslator *t, const JitInsn *in);
 bool jit_emit_pop(JitTranslator *t, const JitInsn *in);
 bool jit_emit_leave(JitTranslator *t, const JitInsn *in);

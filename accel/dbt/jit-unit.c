@@ -264,7 +264,7 @@ static void forget_link(DbtJit *jit, JitExit *exit)
     unlink_exit(jit, exit);
 }
 
-static void drop(DbtJit *jit, JitUnit *unit)
+void jit_unit_drop(DbtJit *jit, JitUnit *unit)
 {
     JitUnit **link = &unit->block->units;
 
@@ -296,7 +296,8 @@ static void drop_page(DbtJit *jit, const uint32_t *generation)
 
         if (u->page == generation) {
             *link = u->next_in_page;
-            drop(jit, u);
+            if (u->valid)
+                jit_unit_drop(jit, u);
         } else {
             link = &u->next_in_page;
         }

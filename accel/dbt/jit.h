@@ -9,6 +9,7 @@
  *     jit-flags.c      which flags are alive where
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
  *     jit-memory.c     effective addresses and the inline look at the software TLB
+ *     jit-site.c       site entries: the page an instruction was in last
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
@@ -40,6 +41,7 @@
 #include "accel/dbt/block.h"
 #include "accel/dbt/dbt.h"
 #include "accel/dbt/jit-emit.h"
+#include "accel/dbt/mmu.h"
 
 /* --- What is addressed through GS: MmuEntry tables[MMU_TABLES_ALL][MMU_TLB_SIZE], then this. --- */
 
@@ -62,12 +64,39 @@ typedef struct JitModeArea {
     JitJumps jumps;
 } JitModeArea;
 
+/*
+ * A site entry: the page one instruction's accesses were in last, a TLB of one entry. It has passed the
+ * checks an entry of the tables has for its context and direction (a site is of one of each), and
+ * goes where that goes. tag JIT_SITE_NONE: empty; delta keeps its value then. See jit-site.c.
+ */
+typedef struct JitSite {
+    uint64_t tag;   /* linear address of the page */
+    uint64_t delta; /* host address minus linear address */
+} JitSite;
+
+#define JIT_SITE_NONE (1ull << 63)
+#define JIT_SITES 24832u
+#define JIT_SITE_LOG 16384u
+#define JIT_SITE_FILTER (1u << 12)
+
+/* Which entries are filled, by half of the address space (1: the upper), and what with. */
+typedef struct JitSiteLog {
+    uint32_t count;
+    uint32_t slot[JIT_SITE_LOG];            /* numbers of entries; some more than once */
+    uint64_t filter[JIT_SITE_FILTER / 64];  /* bit n: of a page with number n modulo 4096 */
+} JitSiteLog;
+
 typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
     uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
+    uint32_t site_tired;   /* a site's count of misses has come to 0 */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
     uint32_t host_mxcsr;   /* while C code runs */
+    JitSiteLog site_log[2];
+    JitSite sites[JIT_SITES];
+    int32_t site_misses[JIT_SITES];  /* counts up to 0 */
+    uint32_t site_runs[JIT_SITES];   /* of those that are being watched */
     JitModeArea mode[JIT_MODES];
 } JitArea;
 
@@ -107,6 +136,7 @@ typedef struct JitUnit {
     uint32_t flags_undefined; /* at its exits, for lock-step */
     int save_point;       /* behind this instruction the flags are in frame.flags */
     uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n] */
+    uint32_t first_site[2], site_count[2]; /* of loads, of stores; numbers in their pool */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
     uint32_t next_in_page; /* id + 1, by generation counter */
     struct JitUnit *next_of_block;
@@ -142,6 +172,9 @@ typedef struct JitGlue {
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
     uint32_t load_vectors; /* called; changes R10 and neither flags nor RAX */
     uint32_t save_vectors; /* called by glue with R10 = CpuState */
+    /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
+     * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
+    uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
 } JitGlue;
 
 /* For people and tests. */
@@ -150,6 +183,7 @@ typedef struct JitStats {
     uint64_t fallbacks; /* instructions translated into a call of the interpreter */
     uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted, indirect_misses;
+    uint64_t sites_adapted; /* units made anew because their sites missed */
 } JitStats;
 
 /* The mode word: everything translated code takes for granted. */
@@ -166,6 +200,12 @@ enum {
 };
 
 #define JIT_NO_MODE 0xff
+
+/* The instruction a site was made for. Sites are given out in turn, so an old unit may have lost it. */
+typedef struct JitSiteOwner {
+    uint32_t unit;
+    uint8_t insn;
+} JitSiteOwner;
 
 typedef struct DbtJit {
     DbtVcpu *v;
@@ -200,6 +240,8 @@ typedef struct DbtJit {
     DbtStep step;          /* with JIT_EXIT_LEFT */
     struct JitTranslator *translator;
     JitStats stats;
+    JitSiteOwner *site_owners; /* JIT_SITES */
+    uint32_t next_site[MMU_CONTEXTS][2]; /* of each pool */
 } DbtJit;
 
 /* --- jit-code.c --- */
@@ -231,6 +273,8 @@ uint8_t jit_mode_of(DbtJit *jit, uint32_t key);
 JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip);
 /* Its code is complete. */
 void jit_unit_publish(DbtJit *jit, JitUnit *unit);
+/* Nobody enters it any more. */
+void jit_unit_drop(DbtJit *jit, JitUnit *unit);
 JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
 /* The unit whose code contains the offset. */
 JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
@@ -244,6 +288,22 @@ void jit_units_sync(DbtJit *jit);
 void jit_units_flush(DbtJit *jit);
 bool jit_units_init(DbtJit *jit);
 void jit_units_release(DbtJit *jit);
+
+/* --- jit-site.c --- */
+void jit_sites_init(DbtJit *jit);
+void jit_sites_release(DbtJit *jit);
+void jit_sites_glue(DbtJit *jit, JitEmit *e);
+/* A site for an instruction of the unit being made: its number. */
+uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, bool write);
+/* Where the entry, and the count of its runs, are from GS. */
+uint32_t jit_site_offset(const DbtJit *jit, uint32_t number);
+uint32_t jit_site_runs_offset(const DbtJit *jit, uint32_t number);
+/* A site of the unit missed often: decides on its sites anew; the unit is dropped. */
+void jit_sites_adapt(DbtJit *jit, JitUnit *unit);
+/* Entries of the lower half of the address space, and of the upper one, are void. */
+void jit_sites_flush(JitArea *area, bool upper);
+void jit_sites_flush_page(JitArea *area, uint64_t linear);
+void jit_sites_drop_host(JitArea *area, const uint8_t *host);
 
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */

@@ -92,6 +92,7 @@ struct DbtMmu {
     uint64_t reserved;                /* physical-address bits this CPU doesn't have */
     unsigned phys_bits;
     uint32_t filled;                  /* bit n: table n may have entries */
+    bool upper_local;                 /* pages that are not global were seen in the upper half */
     bool map_changed;                 /* atomic: guest memory moved, flush everything */
     MmuLog log[2];                    /* [1]: of global pages */
     uint64_t large[MMU_LARGE_CLASSES][MMU_LARGE_BITS / 64]; /* large pages some entry is part of */

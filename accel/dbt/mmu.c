@@ -46,6 +46,12 @@ static MmuEntry *table_write(DbtMmu *mmu, MmuContext context)
     return mmu->tables[2 * context + 1];
 }
 
+/* What translated code has of its own lies behind the tables. */
+static JitArea *mmu_area(DbtMmu *mmu)
+{
+    return (JitArea *)(void *)&mmu->tables[MMU_TABLES_ALL];
+}
+
 static void log_slot(MmuLog *log, unsigned table, unsigned index)
 {
     if (log->count == MMU_LOG_SIZE) {
@@ -71,6 +77,8 @@ void dbt_tlb_flush(DbtVcpu *v, bool global)
     log_printf(LOG_MMU, "CPU%u TLB flush, %s\n", v->cpu->index, global ? "all" : "not the global pages");
     mmu->stats.flushes++;
     v->fetch_epoch++;
+    jit_sites_flush(mmu_area(mmu), global || mmu->upper_local);
+    mmu->upper_local = false;
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLES; t++) {
             if (mmu->filled & 1u << t)
@@ -120,6 +128,7 @@ void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
     log_printf(LOG_MMU, "CPU%u TLB flush, page 0x%016" G_GINT64_MODIFIER "x\n", v->cpu->index, linear & GUEST_PAGE_MASK);
     mmu->stats.page_flushes++;
     v->fetch_epoch++;
+    jit_sites_flush_page(mmu_area(mmu), linear);
     for (unsigned t = 0; t < MMU_TABLES; t++) {
         if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
             mmu->tables[t][index].tag = invalid_tag(index);
@@ -136,6 +145,7 @@ static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uin
 
 void mmu_drop_write(DbtMmu *mmu, const uint8_t *host)
 {
+    jit_sites_drop_host(mmu_area(mmu), host);
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLE_FETCH_USER; t++) {
             for (unsigned i = 0; mmu->filled >> t & 1 && i < MMU_TLB_SIZE; i++)
@@ -157,6 +167,7 @@ static void enter(DbtMmu *mmu, unsigned table, uint64_t linear, uint64_t value, 
     mmu->tables[table][index] = (MmuEntry){ linear & GUEST_PAGE_MASK, value };
     mmu->filled |= 1u << table;
     mmu->stats.fills++;
+    mmu->upper_local |= !walk->global && linear >> 63;
     log_slot(&mmu->log[walk->global], table, index);
     for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
         unsigned bit = large_bit(class, linear);
@@ -460,7 +471,7 @@ size_t dbt_mmu_tables_size(void)
 JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)
 {
     *offset = sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]);
-    return (JitArea *)(void *)&v->mmu->tables[MMU_TABLES_ALL];
+    return mmu_area(v->mmu);
 }
 
 bool dbt_mmu_init(DbtVcpu *v, GError **errp)

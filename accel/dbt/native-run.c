@@ -62,7 +62,7 @@ static struct sigaction previous[G_N_ELEMENTS(native_signals)];
 
 static bool vector_is_expected(uint64_t vector)
 {
-    return vector == EXC_DE || vector == EXC_UD || vector == EXC_GP || vector == EXC_MF ||
+    return vector == EXC_DE || vector == EXC_UD || vector == EXC_SS || vector == EXC_GP || vector == EXC_MF ||
            vector == EXC_AC || vector == EXC_XM;
 }
 
