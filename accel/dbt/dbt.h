@@ -337,6 +337,9 @@ void dbt_jit_flush(DbtVcpu *v);
 void dbt_jit_enter_thread(DbtVcpu *v);
 /* Translated code returns to the loop. Any thread. */
 void dbt_jit_kick(DbtVcpu *v);
+/* The guest's x87 registers are in CpuState and the host's unit is free. Own thread, before anything
+ * that uses either. */
+void dbt_jit_x87_home(DbtVcpu *v);
 /* Whether an interrupt may wait for IF to be set (JitArea.interrupt_maybe). true: from any thread. */
 void dbt_jit_interrupt_maybe(DbtVcpu *v, bool maybe);
 /* The page's generation has been raised. Any thread. */

@@ -21,6 +21,7 @@ static DbtStep op_fwait(DbtVcpu *v, const DbtInsn *insn)
 {
     uint64_t blocked = CR0_MP | CR0_TS;
 
+    dbt_jit_x87_home(v);
     if ((v->state->cr0 & blocked) == blocked)
         return dbt_fault(v, EXC_NM);
     return dbt_x87_pending(&v->state->fpu) ? dbt_fault(v, EXC_MF) : DBT_NEXT;
@@ -168,6 +169,7 @@ static bool fxsave_check(DbtVcpu *v, const DbtInsn *insn, uint64_t *ea)
 {
     uint64_t linear;
 
+    dbt_jit_x87_home(v);
     if (v->state->cr0 & (CR0_EM | CR0_TS)) {
         dbt_fault(v, EXC_NM);
         return false;

@@ -135,6 +135,7 @@ DbtStep fpu_xsave(DbtVcpu *v, const DbtInsn *insn)
     uint64_t in_use, write, header[2] = {0}, compact = 0;
     XsaveArea x;
 
+    dbt_jit_x87_home(v);
     if (!area_open(&x, v, insn)) {
         return DBT_FAULT;
     }
@@ -244,6 +245,7 @@ DbtStep fpu_xrstor(DbtVcpu *v, const DbtInsn *insn)
     uint32_t mxcsr;
     XsaveArea x;
 
+    dbt_jit_x87_home(v);
     if (!area_open(&x, v, insn) || !area_read(&x, XSAVE_HEADER, header, sizeof(header))) {
         return DBT_FAULT;
     }

@@ -60,6 +60,7 @@ static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
 
     g_assert(number < JIT_EXIT_MAX);
+    jit_emit_x87_note(t, t->hot);
     *exit = (JitExit){
         .rip = rip,
         .unit = t->unit->id,
@@ -79,6 +80,7 @@ void jit_emit_exit(JitTranslator *t, uint64_t rip)
 /* To the address in HOST_ADDR. */
 static void emit_indirect(JitTranslator *t)
 {
+    jit_emit_x87_note(t, t->hot);
     /* Emitted last in the unit: the stub's place is known. */
     uint32_t stub = emit_leave_stub(t, JIT_EXIT_INDIRECT, true);
 
@@ -152,6 +154,7 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
         emit_exit(t, jit_branch_target(in), in->rip, HOST_NE);
         return true;
     }
+    jit_emit_x87_note(t, t->hot);
     if (!wide)
         emit8(t->hot, 0x67);
     emit_bytes(t->hot, (const uint8_t[]){in->dec.opcode, 2, 0xeb, 5}, 4);

@@ -89,6 +89,34 @@ static void glue_vectors(DbtJit *jit, JitEmit *e)
     emit8(e, 0xc3);
 }
 
+/* A call of jit_x87_load from any place in translated code. */
+static void glue_x87(DbtJit *jit, JitEmit *e)
+{
+    static const uint8_t saved[] = {GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9};
+    const HostAddress down = {GPR_RSP, HOST_NO_REG, 0, -8}, up = {GPR_RSP, HOST_NO_REG, 0, 8};
+
+    jit->glue.load_x87 = e->at;
+    emit8(e, 0x50); /* push rax; flags; push rax */
+    emit_flags_to_ax(e);
+    emit8(e, 0x50);
+    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
+        emit_rex(e, false, 0, 0, saved[i]);
+        emit8(e, 0x50 | (saved[i] & 7));
+    }
+    emit_lea(e, true, GPR_RSP, &down);
+    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
+    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_x87_load);
+    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    emit_lea(e, true, GPR_RSP, &up);
+    for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
+        emit_rex(e, false, 0, 0, saved[i]);
+        emit8(e, 0x58 | (saved[i] & 7));
+    }
+    emit8(e, 0x58); /* pop rax; flags; pop rax; ret */
+    emit_flags_from_ax(e);
+    emit_bytes(e, (const uint8_t[]){0x58, 0xc3}, 2);
+}
+
 /* Calls a routine if the vector registers are the guest's; changes flags. */
 static void glue_call_if_vectors(JitEmit *e, int32_t depth, uint32_t routine)
 {
@@ -210,6 +238,7 @@ static void emit_glue(DbtJit *jit)
 
     jit->area->host_mxcsr = 0x1f80;
     glue_vectors(jit, e);
+    glue_x87(jit, e);
     glue_enter(jit, e);
     for (unsigned in_frame = 0; in_frame < 2; in_frame++) {
         glue_interpret(jit, e, in_frame);

@@ -22,6 +22,8 @@ static bool extension_is_plain(const ZydisDecodedInstruction *dec)
     case ZYDIS_ISA_EXT_LZCNT:
     case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_ADOX_ADCX:
+    case ZYDIS_ISA_EXT_X87:
+    case ZYDIS_ISA_EXT_MMX:
     case ZYDIS_ISA_EXT_SSE:
     case ZYDIS_ISA_EXT_SSE2:
     case ZYDIS_ISA_EXT_SSE3:
@@ -76,12 +78,21 @@ static bool is_vector(ZydisRegister reg)
     return class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM;
 }
 
+/* Named by number in fields that stay as they are, or not at all. */
+static bool is_x87(ZydisRegister reg)
+{
+    ZydisRegisterClass class = ZydisRegisterGetClass(reg);
+
+    return class == ZYDIS_REGCLASS_X87 || class == ZYDIS_REGCLASS_MMX || reg == ZYDIS_REGISTER_X87CONTROL ||
+           reg == ZYDIS_REGISTER_X87STATUS || reg == ZYDIS_REGISTER_X87TAG;
+}
+
 static bool operand_is_plain(const ZydisDecodedOperand *op)
 {
     switch (op->type) {
     case ZYDIS_OPERAND_TYPE_REGISTER:
         return is_gpr(op->reg.value) || ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_FLAGS ||
-               is_vector(op->reg.value) || op->reg.value == ZYDIS_REGISTER_MXCSR;
+               is_vector(op->reg.value) || is_x87(op->reg.value) || op->reg.value == ZYDIS_REGISTER_MXCSR;
     case ZYDIS_OPERAND_TYPE_MEMORY:
         return op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
                op->size >= 8 && op->size <= 64 * 8;
@@ -109,6 +120,8 @@ bool jit_uses_vectors(const JitInsn *in)
     case ZYDIS_ISA_EXT_LZCNT:
     case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_ADOX_ADCX:
+    case ZYDIS_ISA_EXT_X87:
+    case ZYDIS_ISA_EXT_MMX:
         return false;
     default:
         /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR. */
@@ -121,6 +134,8 @@ static bool unit_is_available(const JitTranslator *t, const JitInsn *in)
 {
     bool vex = in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
+    if (jit_uses_x87(in) && !(t->jit->mode_key & JIT_MODE_X87 && jit_x87_can_reencode(in)))
+        return false;
     return !jit_uses_vectors(in) || t->jit->mode_key & (vex ? JIT_MODE_AVX : JIT_MODE_SSE);
 }
 

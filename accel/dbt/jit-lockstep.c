@@ -81,7 +81,8 @@ static const char *compare(const struct DbtJournal *journal, const CpuState *now
             return "vectors";
     }
     if (now->fpu.mxcsr != want->fpu.mxcsr || memcmp(now->fpu.st, want->fpu.st, sizeof(now->fpu.st)) ||
-        now->fpu.fsw != want->fpu.fsw || now->fpu.ftw != want->fpu.ftw)
+        now->fpu.fsw != want->fpu.fsw || now->fpu.ftw != want->fpu.ftw || now->fpu.fcw != want->fpu.fcw ||
+        now->fpu.fip != want->fpu.fip || now->fpu.fop != want->fpu.fop)
         return "floating point state";
     for (unsigned i = 0; i < journal->count; i++) {
         if (memcmp(journal->entries[i].host, journal->entries[i].after, journal->entries[i].len))
@@ -147,6 +148,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
 
     if (!unit->pure)
         return jit_run_unit(jit, unit);
+    dbt_jit_x87_home(v);
     journal->before = *v->state;
     step = interpret_noting(v, unit->block);
     if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->fetch_epoch)
@@ -157,6 +159,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     undo(journal);
     *v->state = journal->before;
     step = jit_run_unit(jit, unit);
+    dbt_jit_x87_home(v);
     if (step == DBT_FAULT)
         report(jit, unit, "faults");
     what = compare(journal, v->state, (jit->jumped ? RFLAGS_ARITH : unit->flags_out) & ~unit->flags_undefined);

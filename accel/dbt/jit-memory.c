@@ -392,7 +392,10 @@ void jit_emit_misses(JitTranslator *t)
     }
     if (t->miss_flags)
         take_flags_back(t->cold);
+    jit_emit_x87_note(t, t->cold);
     emit_mov_imm(t->cold, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->cold, t->jit->glue.interpret[t->flags_in_frame]);
+    if (t->x87)
+        emit_call(t->cold, t->jit->glue.load_x87); /* C may have taken the registers home */
     emit_jmp(t->cold, t->hot->at);
 }

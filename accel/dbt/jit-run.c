@@ -48,7 +48,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     s->rip += insn->len;
     if (vcpu_requests(v->cpu)) /* the instruction's own device may have asked without a kick */
         __atomic_store_n(&jit->area->exit_request, 1, __ATOMIC_RELAXED);
-    return v->limit && jit->epoch == v->fetch_epoch;
+    return v->limit && jit->epoch == v->fetch_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
 }
 
 uint32_t jit_interpret(DbtJit *jit, uint32_t id)
@@ -79,6 +79,8 @@ bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11)
     for (n = u->block->count - 1; n > 0 && u->begin + jit->offsets[u->offsets + n] > offset; n--)
         ;
     *r11 = JIT_ID(u->id, JIT_EXIT_INSN + n);
+    if (jit->area->x87)
+        jit_x87_note_before(jit, u, n);
     *rip = (uintptr_t)jit->rx + jit->glue.leave[(int)n > u->save_point];
     return true;
 }
@@ -207,6 +209,7 @@ DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated)
     DbtJit *jit = v->jit;
     DbtBlock *block;
     JitUnit *u = NULL;
+    DbtStep step;
 
     jit_units_sync(jit);
     block = dbt_block_find(v);
@@ -218,7 +221,9 @@ DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated)
     if (!u)
         return DBT_NEXT;
     *translated = true;
-    return jit_run_unit(jit, u);
+    step = jit_run_unit(jit, u);
+    dbt_jit_x87_home(v);
+    return step;
 }
 
 /* --- Life cycle. --- */

@@ -116,13 +116,14 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
         in->dec.length != insn->len || in->dec.mnemonic != insn->mnemonic) {
         memset(&in->dec, 0, sizeof(in->dec));
         in->emit = NULL;
-        in->vectors = false;
+        in->vectors = in->x87 = false;
         in->flags = (JitFlags){.reads = RFLAGS_ARITH, .touches = RFLAGS_ARITH};
         return false;
     }
     in->flags = jit_insn_flags(&in->dec, in->bytes);
     in->emit = pick_emitter(t, in);
     in->vectors = in->emit == jit_emit_reencoded && jit_uses_vectors(in);
+    in->x87 = (in->emit == jit_emit_reencoded || in->emit == jit_emit_fldcw) && jit_uses_x87(in);
     return true;
 }
 
@@ -165,6 +166,8 @@ static JitEnd decode_block(JitTranslator *t, const DbtBlock *block, uint64_t rip
 
 static void emit_interpreted(JitTranslator *t)
 {
+    jit_emit_x87_note(t, t->hot);
+    t->x87 = false;
     emit_mov_imm(t->hot, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->hot, t->jit->glue.interpret[t->flags_in_frame]);
 }
@@ -173,22 +176,28 @@ static bool emit_it(JitTranslator *t, const JitInsn *in)
 {
     if (in->vectors && !t->vectors)
         jit_emit_want_vectors(t);
+    if (in->x87 && !t->x87)
+        jit_emit_want_x87(t);
     if (!in->emit(t, in))
         return false;
     t->vectors |= in->vectors;
+    t->x87 |= in->x87;
     return true;
 }
 
 static void emit_insn(JitTranslator *t, const JitInsn *in)
 {
-    uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count;
+    uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count, note = t->x87_note;
 
     t->miss_count = 0;
     t->miss_flags = false;
     if (in->emit && emit_it(t, in)) {
         jit_emit_misses(t);
+        if (in->x87)
+            jit_x87_emitted(t, in);
         return;
     }
+    t->x87_note = note;
     t->hot->at = hot;
     t->cold->at = cold;
     t->unit->exit_count = exits;
@@ -223,7 +232,8 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
     u->begin = t->hot->at;
-    t->flags_in_frame = t->vectors = false;
+    t->flags_in_frame = t->vectors = t->x87 = false;
+    t->x87_note = 0;
     jit_emit_entries(t);
     for (t->index = 0; t->index < t->count; t->index++) {
         t->flags_in_frame = (int)t->index > t->save_point;
@@ -290,6 +300,8 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_PUSH, jit_emit_push, NULL},
     {ZYDIS_MNEMONIC_POP, jit_emit_pop, NULL},
     {ZYDIS_MNEMONIC_LEAVE, jit_emit_leave, NULL},
+    {ZYDIS_MNEMONIC_FLDCW, jit_emit_fldcw, NULL},
+    {ZYDIS_MNEMONIC_FWAIT, jit_emit_fwait, NULL},
     {ZYDIS_MNEMONIC_PUSHFD, jit_emit_pushf, NULL},
     {ZYDIS_MNEMONIC_PUSHFQ, jit_emit_pushf, NULL},
     {ZYDIS_MNEMONIC_POPFD, jit_emit_popf, NULL},

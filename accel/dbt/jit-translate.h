@@ -42,6 +42,7 @@ struct JitInsn {
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     JitEmitter emit; /* NULL: the interpreter's */
     JitFlags flags;
+    bool x87;        /* works on x87 or MMX registers */
     bool vectors;    /* works on vector registers or MXCSR */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
 };
@@ -75,6 +76,8 @@ struct JitTranslator {
     bool flags_in_frame; /* the instruction now emitted is behind that */
     uint8_t exit_mode;   /* the vCPU's mode at exits emitted now */
     uint32_t live_in, flags_out, flags_undefined;
+    bool x87;            /* an instruction before this one has loaded the x87 registers */
+    uint32_t x87_note;   /* what has to get into JitArea.x87_note before anyone looks; 0: nothing */
     bool vectors;        /* an instruction before this one has loaded the vector registers */
 
     /* Of the instruction now emitted. */
@@ -190,6 +193,19 @@ bool jit_emit_cld(JitTranslator *t, const JitInsn *in);
 bool jit_emit_xlat(JitTranslator *t, const JitInsn *in);
 bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in);
 bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);
+
+/* --- jit-x87.c --- */
+bool jit_uses_x87(const JitInsn *in);
+/* Of those that jit-encode.c could. */
+bool jit_x87_can_reencode(const JitInsn *in);
+/* Loads the registers unless they are. */
+void jit_emit_want_x87(JitTranslator *t);
+/* The instruction was emitted: it may be the one FIP has to show. */
+void jit_x87_emitted(JitTranslator *t, const JitInsn *in);
+/* Stores what is to be noted, if anything. */
+void jit_emit_x87_note(JitTranslator *t, JitEmit *e);
+bool jit_emit_fldcw(JitTranslator *t, const JitInsn *in);
+bool jit_emit_fwait(JitTranslator *t, const JitInsn *in);
 
 /* Stack accesses have the width of the mode. */
 static inline unsigned jit_word(const JitTranslator *t)

@@ -94,7 +94,7 @@ static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
                  (uint32_t)v->flat_write << (JIT_MODE_SEGS_SHIFT + 6);
     }
     if (!(s->cr0 & (CR0_EM | CR0_TS))) {
-        *bits |= JIT_MODE_X87;
+        *bits |= jit_x87_available() && jit_x87_is_masked(&s->fpu) ? JIT_MODE_X87 : 0;
         if (s->cr4 & CR4_OSFXSR)
             *bits |= JIT_MODE_SSE;
         if (s->cr4 & CR4_OSXSAVE && (s->xcr0 & avx) == avx)
@@ -120,6 +120,7 @@ uint8_t jit_mode_now(DbtJit *jit)
 {
     uint32_t bits;
 
+    jit->x87_masked = jit_x87_is_masked(&jit->v->state->fpu);
     if (!mode_bits(jit->v, &bits)) {
         jit->mode = JIT_NO_MODE;
     } else if (jit->mode == JIT_NO_MODE || bits != jit->mode_key) {
@@ -306,6 +307,7 @@ static void drop_page(DbtJit *jit, const uint32_t *generation)
 
 void jit_units_flush(DbtJit *jit)
 {
+    dbt_jit_x87_home(jit->v); /* its note names a unit */
     for (uint32_t i = 0; i < jit->unit_count; i++) {
         if (jit->units[i].valid)
             jit->units[i].block->units = NULL;

@@ -13,6 +13,7 @@
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
+ *     jit-x87.c        x87 and MMX registers in the host's
  *     jit-system.c     flags, time stamp, SWAPGS and the like
  *     jit-look.c       logs, perf map, counters
  *
@@ -93,6 +94,9 @@ typedef struct JitArea {
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
     uint32_t host_mxcsr;   /* while C code runs */
+    uint32_t x87;          /* where the guest's x87 registers are (jit-x87.c) */
+    uint32_t x87_note;     /* JIT_ID of the instruction FIP and FOP name; 0: what CpuState has */
+    uint8_t x87_image[576] __attribute__((aligned(64)));
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
     int32_t site_misses[JIT_SITES];  /* counts up to 0 */
@@ -170,6 +174,7 @@ typedef struct JitGlue {
     uint32_t enter;
     uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
+    uint32_t load_x87;     /* called; changes R10 and R11 */
     uint32_t load_vectors; /* called; changes R10 and neither flags nor RAX */
     uint32_t save_vectors; /* called by glue with R10 = CpuState */
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
@@ -193,7 +198,7 @@ enum {
     JIT_MODE_CPL_SHIFT = 3,     /* 2 bits */
     JIT_MODE_SSE = 1 << 5,      /* SSE instructions do not fault for want of the unit */
     JIT_MODE_AVX = 1 << 6,
-    JIT_MODE_X87 = 1 << 7,
+    JIT_MODE_X87 = 1 << 7,      /* the same, and x87 exceptions are masked */
     JIT_MODE_SEGS_SHIFT = 8,    /* 32-bit: DbtVcpu.flat_read, 6 bits, and flat_write */
     JIT_MODE_DOWN = 1 << 20,    /* RFLAGS.DF */
     JIT_MODE_SMAP = 1 << 21,    /* CPL 0 with CR4.SMAP: the context follows RFLAGS.AC */
@@ -231,6 +236,7 @@ typedef struct DbtJit {
     uint32_t mode_keys[JIT_MODES];
     unsigned mode_count;
     uint32_t mode_key;     /* of mode */
+    bool x87_masked;       /* as mode_key has it */
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
 
     uint64_t epoch;        /* fetch_epoch the itlbs are of */
@@ -264,6 +270,19 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip);
 bool jit_translator_init(DbtJit *jit);
 void jit_translator_release(DbtJit *jit);
+
+/* --- jit-x87.c --- */
+enum { JIT_X87_HOME, JIT_X87_LIVE }; /* JitArea.x87: in CpuState, in the host's unit */
+bool jit_x87_available(void);
+/* Called by glue: CpuState's registers become the host's. */
+void jit_x87_load(DbtJit *jit);
+/* All x87 exceptions are masked. As translated code keeps it so, CpuState knows. */
+static inline bool jit_x87_is_masked(const FpuState *fpu)
+{
+    return (fpu->fcw & 0x3f) == 0x3f;
+}
+/* Instruction n of the unit was left by a signal: notes the x87 instruction before it, if any. */
+void jit_x87_note_before(DbtJit *jit, const JitUnit *unit, unsigned n);
 
 /* --- jit-unit.c --- */
 /* The vCPU's mode as an index, after something may have changed it; JIT_NO_MODE: interpret. */

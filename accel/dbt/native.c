@@ -46,6 +46,9 @@ bool dbt_fpu_check(DbtVcpu *v, unsigned unit)
     const CpuState *s = v->state;
     uint64_t avx = XCR0_SSE | XCR0_AVX;
 
+    if (unit & (FPU_X87 | FPU_MMX | FPU_WAIT)) {
+        dbt_jit_x87_home(v);
+    }
     if (unit & FPU_AVX && (v->real || !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & avx) != avx)) {
         return refuse(v, EXC_UD);
     }
@@ -80,17 +83,30 @@ static DbtStep stub_fault(DbtVcpu *v, uint32_t result)
     return dbt_fault(v, vector);
 }
 
-/* FIP, FDP and FOP name the last x87 instruction that is not a control instruction. */
+/* CS and DS count in real-address mode only, where the pointers are linear (CPUID.7.EBX[13]). */
+static uint16_t pointer_selector(const DbtVcpu *v, unsigned seg)
+{
+    return v->real ? v->state->seg[seg].selector : 0;
+}
+
+void dbt_native_note_x87(DbtVcpu *v, const DbtInsn *insn, uint64_t rip)
+{
+    FpuState *fpu = &v->state->fpu;
+
+    fpu->fip = rip;
+    fpu->fcs = pointer_selector(v, SEG_CS);
+    fpu->fop = insn->imm >> SERIAL_BITS & 0x7ff;
+}
+
+/* FDP belongs to instructions with an exception that is not masked (CPUID.7.EBX[6]). */
 static void note_x87_instruction(DbtVcpu *v, const DbtInsn *insn, uint64_t ea)
 {
     FpuState *fpu = &v->state->fpu;
 
-    fpu->fip = v->state->rip;
-    fpu->fcs = v->state->seg[SEG_CS].selector;
-    fpu->fop = insn->imm >> SERIAL_BITS & 0x7ff;
-    if (insn->flags & INSN_MEM) {
+    dbt_native_note_x87(v, insn, v->state->rip);
+    if (insn->flags & INSN_MEM && (v->real || dbt_x87_pending(fpu))) {
         fpu->fdp = ea;
-        fpu->fds = v->state->seg[insn->seg].selector;
+        fpu->fds = pointer_selector(v, insn->seg);
     }
 }
 
@@ -166,6 +182,11 @@ static DbtStep run_memory(DbtVcpu *v, const DbtInsn *insn)
         dbt_mem_end(v, &ref);
     }
     return DBT_NEXT;
+}
+
+bool dbt_native_notes_x87(const DbtInsn *insn)
+{
+    return (insn->handler == run_registers || insn->handler == run_memory) && insn->reg & BOUND_POINTERS;
 }
 
 static bool bind_form(DbtVcpu *v, DbtInsn *insn, const NativeInsn *native)

@@ -122,6 +122,10 @@ void native_signals_init(void);
 
 /* native.c: the checks before an instruction of these units. false: v->fault is set. */
 bool dbt_fpu_check(DbtVcpu *v, unsigned unit);
+/* FIP, FDP and FOP name the last x87 instruction that is not a control instruction: whether this is one; and that it
+ * was the last one, at rip, without an operand that counts. */
+bool dbt_native_notes_x87(const DbtInsn *insn);
+void dbt_native_note_x87(DbtVcpu *v, const DbtInsn *insn, uint64_t rip);
 /* x87 exception flags that are set and not masked. */
 static inline bool dbt_x87_pending(const FpuState *fpu)
 {

@@ -54,10 +54,10 @@ static const FeatureOffer offers[] = {
       B(2) | B(3) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(11) | B(12) | B(13) | B(14) | B(16) | B(17) |
           B(19) | B(27) | B(28) },
     { 6, 0, EAX, 0, B(2) }, /* ARAT */
-    /* EBX: BMI1, AVX2, FDP_EXCPTN_ONLY, BMI2, ZERO_FCS_FDS, RDSEED, ADX, SHA; FSGSBASE, TSC_ADJUST,
-     * SMEP, ERMS, INVPCID, SMAP, CLFLUSHOPT, CLWB */
-    { 7, 0, EBX, B(3) | B(5) | B(6) | B(8) | B(13) | B(18) | B(19) | B(29),
-      B(0) | B(1) | B(7) | B(9) | B(10) | B(20) | B(23) | B(24) },
+    /* EBX: BMI1, AVX2, BMI2, RDSEED, ADX, SHA; FSGSBASE, TSC_ADJUST, FDP_EXCPTN_ONLY, SMEP, ERMS, INVPCID,
+     * ZERO_FCS_FDS, SMAP, CLFLUSHOPT, CLWB */
+    { 7, 0, EBX, B(3) | B(5) | B(8) | B(18) | B(19) | B(29),
+      B(0) | B(1) | B(6) | B(7) | B(9) | B(10) | B(13) | B(20) | B(23) | B(24) },
     /* ECX: GFNI, VAES, VPCLMULQDQ; UMIP, RDPID */
     { 7, 0, ECX, B(8) | B(9) | B(10), B(2) | B(22) },
     /* EDX: FSRM, MD_CLEAR, SERIALIZE, SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD */

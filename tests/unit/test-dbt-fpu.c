@@ -302,10 +302,59 @@ static void x87_pointers_are_the_guests(void **state)
 
     assert_int_equal(RUN(rig, 64, pointers), -1);
     assert_int_equal(load_le(guest + 0x100 + 12, 4), RIG_CODE + 2);     /* FIP */
-    assert_int_equal(load_le(guest + 0x100 + 16, 2), RIG_CS64);         /* FCS */
+    assert_int_equal(load_le(guest + 0x100 + 16, 2), 0);                /* FCS: CPUID.7.EBX[13] */
     assert_int_equal(load_le(guest + 0x100 + 18, 2), 0x543);            /* FOP: DD 43 */
-    assert_int_equal(load_le(guest + 0x100 + 20, 4), RIG_DATA + 0x10);  /* FDP */
+    assert_int_equal(load_le(guest + 0x100 + 20, 4), 0);                /* FDP: no exception, EBX[6] */
     assert_int_equal(load_le(guest + 0x140 + 12, 4), 0);
+}
+
+/* 1 / 0 with ZM clear. */
+GUEST(pointers_unmasked, "movw $0x37b, 0x20(%rbx)\n fninit\n fldcw 0x20(%rbx)\n fld1\n fdivl 0x10(%rbx)\n"
+                         " fnstenv 0x100(%rbx)\n");
+
+static void fdp_belongs_to_an_exception_that_is_not_masked(void **state)
+{
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+
+    assert_int_equal(RUN(rig, 64, pointers_unmasked), -1);
+    assert_int_equal(load_le(guest + 0x100 + 12, 4), RIG_CODE + 6 + 2 + 3 + 2);
+    assert_int_equal(load_le(guest + 0x100 + 20, 4), RIG_DATA + 0x10);
+}
+
+/* Between the last x87 instruction and the look at it: control instructions, branches, a store to another page. */
+GUEST(pointers_late, "fninit\n mov $3, %ecx\n 1: fldpi\n 2: fld1\n fnstcw 0x20(%rbx)\n movb $1, 0x3000(%rbx)\n"
+                     " fstp %st\n 3: fstp %st\n loop 1b\n jmp 4f\n 4: pushf\n popf\n fnstenv 0x100(%rbx)\n");
+
+static void pointers_are_right_long_after_the_instruction(void **state)
+{
+    Rig *rig = *state;
+    const uint8_t *guest = rig_mem(rig, RIG_DATA);
+
+    assert_int_equal(RUN(rig, 64, pointers_late), -1);
+    assert_int_equal(load_le(guest + 0x100 + 12, 4), RIG_CODE + 2 + 5 + 2 + 2 + 3 + 7 + 2);
+    assert_int_equal(load_le(guest + 0x100 + 18, 2), 0x5d8); /* DD D8 */
+}
+
+GUEST(x87_fault, "fninit\n fldpi\n fld1\n faddl 0x1000(%rbx)\n");
+
+static void x87_state_at_a_page_fault_is_that_before_the_instruction(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    uint8_t *entry = rig_mem(rig, 0x1000 + (RIG_DATA + 0x1000) / 4096 * 8);
+    uint64_t page = load_le(entry, 8);
+
+    prepare(rig, 64);
+    RIG_LOAD(rig, x87_fault);
+    store_le(entry, 0, 8);
+    assert_int_equal(rig_run(rig, 0), EXC_PF);
+    store_le(entry, page, 8);
+    assert_int_equal(load_le(s->fpu.st[0], 8), 1ull << 63);
+    assert_int_equal(load_le(s->fpu.st[1], 8), 0xc90fdaa22168c235);
+    assert_int_equal(s->fpu.fsw >> 11 & 7, 6);
+    assert_int_equal(s->fpu.fip, RIG_CODE + 4);
+    assert_int_equal(s->fpu.fop, 0x1e8);
 }
 
 /* Assemblers disagree on the default size in 16-bit code: bytes. */
@@ -458,6 +507,9 @@ int main(void)
         TEST(x87_exceptions_wait_for_the_next_waiting_instruction),
         TEST(simd_exceptions_are_faults_with_the_flag_set),
         TEST(x87_pointers_are_the_guests),
+        TEST(fdp_belongs_to_an_exception_that_is_not_masked),
+        TEST(pointers_are_right_long_after_the_instruction),
+        TEST(x87_state_at_a_page_fault_is_that_before_the_instruction),
         TEST(environments_have_the_layout_of_the_mode),
         TEST(masked_out_elements_are_neither_read_nor_written),
         TEST(a_gather_that_faults_goes_on_where_it_stopped),
