@@ -63,7 +63,7 @@ put_le32() {
 # disk_with_root DIR SIZE IMAGE: a disk that boots GRUB, with DIR as its only partition. What grub-install
 # does on a running system: boot.img in the MBR loads core.img from the sectors after it.
 disk_with_root() {
-    local dir=$1 size=$2 image=$3 core=$work/core.img entry
+    local dir=$1 size=$2 image=$3 core=$work/core entry
     mkdir -p "$dir/boot/grub/i386-pc"
     cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst "$dir/boot/grub/i386-pc"
     grub-mkimage -O i386-pc -p '(,msdos1)/boot/grub' -o "$core" biosdisk part_msdos ext2

@@ -49,6 +49,10 @@ def log_in(vm):
     vm.expect(PROMPT)
 
 
+def boot_id(vm):
+    return vm.run("cat /proc/sys/kernel/random/boot_id")
+
+
 def check_log(vm):
     complaints = vm.run(f"dmesg | grep -iE \"{COMPLAINTS}\" | grep -v '{NO_MMCONFIG}'")
     assert complaints == "", complaints
@@ -86,9 +90,10 @@ def debian_boots(interface, image_format, smp):
         log_in(vm)
         check_commands(vm, disk, smp)
         check_log(vm)
+        first = boot_id(vm)
         vm.send("reboot\n")
-        vm.expect("SeaBIOS")
         log_in(vm)
+        assert boot_id(vm) != first
         assert vm.run("md5sum </root/data | cmp - /root/sum && echo same") == "same"
         check_log(vm)
         power_off(vm)
@@ -111,7 +116,8 @@ def check_devices(vm):
     assert vm.run("lsblk -dno TRAN /dev/sda /dev/sr0").split() == ["ata", "ata"]
     smart = vm.run("smartctl -a /dev/sda")
     for line in (r"Serial Number: +" + disks["sda"][3], r"User Capacity: +1,073,741,824 bytes",
-                 r"ATA Version is: +ATA8-ACS", r"SMART support is: +Enabled", r"test result: PASSED", r"No Errors Logged"):
+                 r"ATA Version is: +ATA8-ACS", r"SMART support is: +Enabled", r"test result: PASSED",
+                 r"No Errors Logged"):
         assert re.search(line, smart), f"{line}: {smart}"
 
 
@@ -131,13 +137,13 @@ def installed_debian_boots_from_a_qcow2_overlay_and_sees_its_devices():
 @suite.test
 def cd_boots_through_grub_and_boots_again_on_reboot():
     with Vm(["-m", 256, "-accel", ACCEL, "-nographic", "-cdrom", guest("cd.iso")]) as vm:
+        boots = set()
         for _ in range(2):
-            vm.expect("Booting from DVD/CD", BOOT_TIMEOUT)
-            vm.expect("Welcome to", BOOT_TIMEOUT)
             vm.expect(PROMPT, BOOT_TIMEOUT)
             assert vm.run("grep -c BOOT_IMAGE=/boot/vmlinuz /proc/cmdline") == "1"
+            boots.add(boot_id(vm))
             vm.send("reboot -f\n")
-        vm.expect("SeaBIOS", BOOT_TIMEOUT)
+        assert len(boots) == 2
 
 
 @suite.test

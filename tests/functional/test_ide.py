@@ -9,7 +9,7 @@ import re
 import struct
 import tempfile
 
-from vmmtest import PROMPT, Skip, Suite, Vm, boot_args, guest
+from vmmtest import PROMPT, Skip, Suite, Vm, boot_args, initrd, load_modules
 
 BOOT_TIMEOUT = 240
 MIB = 1 << 20
@@ -25,25 +25,16 @@ def image(name, size, seed):
     return path, data
 
 
-def initrd_with_modules():
-    path = os.path.join(directory.name, "initrd.gz")
-    with open(path, "wb") as out:
-        for part in ("initrd.gz", "modules.gz"):
-            with open(guest(part), "rb") as source:
-                out.write(source.read())
-    return path
-
-
 def boot(*drives):
     """The stock guest with its disk drivers loaded, at the prompt."""
     args = boot_args(*drives)
-    args[args.index("-initrd") + 1] = initrd_with_modules()
+    args[args.index("-initrd") + 1] = initrd(directory.name, "modules.gz")
     return Vm(args)
 
 
 def load_drivers(vm):
     vm.expect(PROMPT, BOOT_TIMEOUT)
-    vm.run("for m in $(cat /modules/order); do insmod /modules/$m.ko || echo failed: $m; done", 60)
+    load_modules(vm)
 
 
 def device_at(vm, place):
@@ -60,7 +51,8 @@ def md5(data):
 
 def check_log(vm):
     """libata says so when a command fails or an interrupt is lost."""
-    complaints = vm.run("dmesg | grep -iE 'exception|failed command|frozen|lost interrupt|I/O error|soft reset|timeout'")
+    words = "exception|failed command|frozen|lost interrupt|I/O error|soft reset|timeout"
+    complaints = vm.run(f"dmesg | grep -iE '{words}'")
     assert complaints == "", complaints
 
 

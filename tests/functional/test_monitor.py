@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 import tinyguest
-from vmmtest import ACCEL, PROMPT, Qmp, QmpError, Skip, Suite, Vm, boot_args, check_refused, guest, qmp_args
+from vmmtest import ACCEL, PROMPT, Qmp, QmpError, Suite, Vm, boot_args, check_refused, initrd, load_modules, qmp_args
 
 suite = Suite()
 folder = tempfile.TemporaryDirectory()
@@ -260,15 +260,9 @@ def gdbserver_starts_and_ends_the_gdb_stub():
 
 @suite.test
 def linux_goes_on_after_stop_and_cont_and_ends_by_the_power_button():
-    initrd = os.path.join(folder.name, "initrd")
-    with open(initrd, "wb") as out:
-        for part in ("initrd.gz", "modules.gz"):
-            with open(guest(part), "rb") as source:
-                out.write(source.read())
-    with Vm(boot_args("-initrd", initrd, *qmp_args(PATH))) as vm, Qmp(PATH) as qmp:
+    with Vm(boot_args("-initrd", initrd(folder.name, "modules.gz"), *qmp_args(PATH))) as vm, Qmp(PATH) as qmp:
         vm.expect(PROMPT, 120)
-        if "No such file" in vm.run("insmod /modules/button.ko"):
-            raise Skip("the guest has no module for the power button; scripts/quickstart.sh --build-only makes a new one")
+        load_modules(vm)
         qmp.cmd("stop")
         vm.send("echo ali''ve\n")
         assert "RIP=" in qmp.hmp("info registers")

@@ -9,7 +9,7 @@ import re
 import struct
 import tempfile
 
-from vmmtest import PROMPT, Skip, Suite, Vm, boot_args, guest
+from vmmtest import PROMPT, Skip, Suite, Vm, boot_args, initrd, load_modules
 
 BOOT_TIMEOUT = 240
 MIB = 1 << 20
@@ -37,14 +37,6 @@ def make_image(name):
     return data
 
 
-def initrd_with_modules():
-    with open(path_of("initrd.gz"), "wb") as out:
-        for part in ("initrd.gz", "modules.gz"):
-            with open(guest(part), "rb") as source:
-                out.write(source.read())
-    return path_of("initrd.gz")
-
-
 def boot():
     """The stock guest with its disk drivers loaded, at the prompt."""
     args = boot_args("-object", "iothread,id=io0", "-device", "virtio-rng-pci", smp=2)
@@ -52,13 +44,13 @@ def boot():
         args += ["-drive", f"file={path_of(name)},format=raw,if=none,id={name}",
                  "-device", f"virtio-blk-pci,drive={name},serial={name}{properties}"]
     args += ["-drive", f"file={path_of('plain')},format=raw,if=virtio"]
-    args[args.index("-initrd") + 1] = initrd_with_modules()
+    args[args.index("-initrd") + 1] = initrd(directory.name, "modules.gz")
     return Vm(args)
 
 
 def load_drivers(vm):
     vm.expect(PROMPT, BOOT_TIMEOUT)
-    vm.run("for m in $(cat /modules/order); do insmod /modules/$m.ko || echo failed: $m; done", 120)
+    load_modules(vm)
 
 
 def device_names(vm):
@@ -96,7 +88,8 @@ def linux_reads_and_writes_every_kind_of_virtio_disk_and_gets_random_bytes():
         # Writes past the page cache, also at once; the flush of conv=fsync is the last thing that happens.
         for name, disk in names.items():
             vm.run(f"yes {name} | head -c 524288 >/tmp/{name}.data")
-        writers = " ".join(f"dd if=/tmp/{name}.data of=/dev/{disk} bs=8k seek=64 oflag=direct conv=fsync 2>/tmp/{name}.err &"
+        how = "bs=8k seek=64 oflag=direct conv=fsync"
+        writers = " ".join(f"dd if=/tmp/{name}.data of=/dev/{disk} {how} 2>/tmp/{name}.err &"
                            for name, disk in names.items())
         vm.run(f"{writers} wait", 240)
         assert vm.run("cat /sys/class/misc/hw_random/rng_current") == "virtio_rng.0"
@@ -136,7 +129,8 @@ def boot_disk():
 def check_boot(accel, properties):
     log = path_of("debug")
     with Vm(["-accel", accel, "-m", 64, "-display", "none", "-object", "iothread,id=io0",
-             "-drive", f"file={boot_disk()},format=raw,if=none,id=d0", "-device", f"virtio-blk-pci,drive=d0{properties}",
+             "-drive", f"file={boot_disk()},format=raw,if=none,id=d0",
+             "-device", f"virtio-blk-pci,drive=d0{properties}",
              "-debugcon", f"file:{log}", "-device", "isa-debug-exit,iobase=0xf4"]) as vm:
         status = vm.wait(60)
         with open(log, "rb") as debug:

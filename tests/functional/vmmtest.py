@@ -324,6 +324,24 @@ def boot_args(*more, append="", smp=1, memory=512, accel=ACCEL):
             "-append", f"console=ttyS0 {append}".strip(), "-nographic", *more]
 
 
+def initrd(directory, *parts):
+    """The stock guest's initrd with more of its archives appended, as a file in directory."""
+    path = os.path.join(directory, "initrd.gz")
+    with open(path, "wb") as out:
+        for part in ("initrd.gz", *parts):
+            with open(guest(part), "rb") as source:
+                out.write(source.read())
+    return path
+
+
+def load_modules(vm):
+    """In a guest that was booted with modules.gz and is at its prompt."""
+    failed = vm.run("for m in $(cat /modules/order); do insmod /modules/$m.ko || echo failed: $m; done")
+    if "No such file" in failed:
+        raise Skip("the guest's modules are old; scripts/quickstart.sh --build-only makes new ones")
+    assert "failed" not in failed, failed
+
+
 def check_refused(args, *mentions, tty=True, timeout=TIMEOUT):
     """vmm refuses these arguments: one line on stderr that mentions all of these, status 1, nothing on
     stdout, the terminal as before."""
