@@ -24,6 +24,10 @@ bool host_pwrite_full(int fd, const void *buf, size_t len, off_t offset);
  * the write is whole; rwf as for pwritev2(2). Both return -errno on failure. */
 ssize_t host_preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset);
 int host_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf);
+/* One transfer of what can be done at once, from and to the page cache: the bytes, -EAGAIN if it would take waiting, -EOPNOTSUPP
+ * if the file system does not know. */
+ssize_t host_preadv_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+ssize_t host_pwritev_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset);
 int host_fdatasync(int fd);
 /* fallocate(2); -errno on failure. */
 int host_fallocate(int fd, int mode, off_t offset, off_t len);

@@ -27,6 +27,7 @@ typedef struct FileNode {
     bool is_device;      /* a block device: its size is fixed */
     uint32_t align;      /* O_DIRECT: of offsets, lengths and memory; else 1 */
     bool no_zero_range, no_punch_hole; /* atomic: the file system cannot */
+    bool no_nowait[2];   /* atomic; reads, writes: likewise */
     int flush_error;     /* atomic: of the first fdatasync that failed; later ones would lie */
     pthread_mutex_t grow_lock; /* changes of node.size */
     RangeLock writes;    /* align > 1: writes under way, against read-modify-write of their neighbours */

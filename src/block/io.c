@@ -28,6 +28,7 @@ typedef struct BlockLoop {
     int efd;
     guint watch;
     BlockLoopEngine *engines; /* atomic; grows only */
+    unsigned reaping;         /* the loop's thread: how deep it is in block_loop_reap */
 
     pthread_mutex_t lock;
     BlockIo *done, **done_tail;
@@ -110,15 +111,23 @@ unsigned block_loop_reap(EventLoop *loop)
     ssize_t n = read(bl->efd, &signals, sizeof(signals));
 
     (void)n; /* EAGAIN: nobody signalled; whoever asks wants to know all the same */
+    bl->reaping++;
     for (BlockLoopEngine *e = __atomic_load_n(&bl->engines, __ATOMIC_ACQUIRE); e; e = e->next)
         count += e->collect(e);
     while (count < REAP_BUDGET && (io = take_done(bl))) {
         io->done(io);
         count++;
     }
+    bl->reaping--;
     if (count >= REAP_BUDGET)
         signal_efd(bl);
     return count;
+}
+
+/* On its own thread, what is added while it reaps is reaped. */
+static bool will_look(const BlockLoop *bl)
+{
+    return event_loop_current() == bl->loop && bl->reaping;
 }
 
 static void flush_engines(BlockLoop *bl)
@@ -217,7 +226,7 @@ void block_io_complete(BlockIo *io, int ret)
     *bl->done_tail = io;
     bl->done_tail = &io->next;
     pthread_mutex_unlock(&bl->lock);
-    if (first)
+    if (first && !will_look(bl))
         signal_efd(bl);
 }
 

@@ -166,6 +166,20 @@ int host_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, int 
     return (size_t)n == len ? 0 : -ENOSPC; /* a write of nothing: no file system does it for another reason */
 }
 
+ssize_t host_preadv_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+    ssize_t n = preadv2(fd, iov, iovcnt, offset, RWF_NOWAIT);
+
+    return n < 0 ? -errno : n;
+}
+
+ssize_t host_pwritev_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+{
+    ssize_t n = pwritev2(fd, iov, iovcnt, offset, RWF_NOWAIT);
+
+    return n < 0 ? -errno : n;
+}
+
 int host_fdatasync(int fd)
 {
     int rc;

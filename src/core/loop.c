@@ -243,6 +243,9 @@ guint event_loop_watch(EventLoop *loop, int fd, GIOCondition events,
 
     *watch = (LoopWatch){ cb, opaque };
     g_source_set_callback(source, G_SOURCE_FUNC(watch_ready), watch, g_free);
+    /* Nobody iterates the loop within a callback. Otherwise GLib would take the descriptor out of the poll around each call,
+     * and wake the loop up for that, twice. */
+    g_source_set_can_recurse(source, TRUE);
     id = g_source_attach(source, loop->context);
     g_source_unref(source);
     return id;

@@ -136,8 +136,8 @@ void worker_submit(void (*work)(void *opaque), EventLoop *loop, void (*done)(voi
     spawn = worker_wanted_locked();
     if (spawn)
         pool.threads++;
-    pthread_cond_signal(&pool.queued);
     pthread_mutex_unlock(&pool.lock);
+    pthread_cond_signal(&pool.queued); /* without the lock, for which who wakes up would have to wait again */
     if (spawn)
         worker_spawn();
 }

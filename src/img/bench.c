@@ -3,7 +3,8 @@
  * bench: so many requests, so many at once, the way a device makes them.
  *
  * Offsets go up by the step and wrap around; with --random they are anywhere, by a generator with a fixed seed, at multiples
- * of the buffer's size.
+ * of the buffer's size. All requests share one buffer, as in qemu-img bench: what is measured is the way to the image, not
+ * the memory's size.
  *
  * Locking: requests complete on the main loop, whose thread this is.
  */
@@ -137,27 +138,40 @@ static void fill_queue(Bench *b)
     blk_unplug();
 }
 
-static void run_all(Bench *b)
+/* How long they took; b->error says how they ended. */
+static int64_t run_all(Bench *b, void *buf)
 {
-    uint64_t depth = b->args->depth;
-    g_autofree Slot *slots = g_new0(Slot, depth);
-    void *buf = NULL;
+    g_autofree Slot *slots = g_new0(Slot, b->args->depth);
 
-    if (posix_memalign(&buf, BUFFER_ALIGN, depth * b->args->size) != 0) {
-        b->error = -ENOMEM;
-        return;
-    }
-    memset(buf, (int)b->args->pattern, depth * b->args->size);
     b->flush.bench = b;
-    for (uint64_t i = 0; i < depth; i++) {
-        slots[i] = (Slot){.bench = b, .iov = {(char *)buf + i * b->args->size, b->args->size}};
+    for (uint64_t i = 0; i < b->args->depth; i++) {
+        slots[i] = (Slot){.bench = b, .iov = {buf, b->args->size}};
         b->idle = g_slist_prepend(b->idle, &slots[i]);
     }
+    int64_t start = clock_get_ns(VMCLOCK_MONO);
     fill_queue(b);
     if (b->running)
         event_loop_run(event_loop_main());
+    int64_t ns = clock_get_ns(VMCLOCK_MONO) - start;
     g_slist_free(b->idle);
+    return ns;
+}
+
+static bool bench(Bench *b, GError **errp)
+{
+    void *buf = NULL;
+    int64_t ns;
+
+    if (posix_memalign(&buf, BUFFER_ALIGN, b->args->size) != 0)
+        return error_set(errp, "no memory for %" G_GUINT64_FORMAT " bytes", b->args->size);
+    memset(buf, (int)b->args->pattern, b->args->size);
+    ns = run_all(b, buf);
     free(buf);
+    if (b->error)
+        return error_set_errno(errp, -b->error, "a request to '%s' failed", blk_root(b->blk)->filename);
+    if (!b->args->base.quiet)
+        printf("Run completed in %.3f seconds.\n", (double)ns / (double)NS_PER_SEC);
+    return true;
 }
 
 static void print_plan(const Bench *b)
@@ -213,17 +227,9 @@ static int run(void *opaque, GError **errp)
     b.blk = blk_new(NULL, node);
     blk_set_error_policy(b.blk, BLOCK_ON_ERROR_REPORT, BLOCK_ON_ERROR_REPORT);
     blk_set_write_cache(b.blk, !write_flags);
-    int64_t start = clock_get_ns(VMCLOCK_MONO);
-    run_all(&b);
-    int64_t ns = clock_get_ns(VMCLOCK_MONO) - start;
+    bool ok = bench(&b, errp);
     blk_unref(b.blk);
-    if (b.error) {
-        error_set_errno(errp, -b.error, "a request to '%s' failed", node->filename);
-        return -1;
-    }
-    if (!args->base.quiet)
-        printf("Run completed in %.3f seconds.\n", (double)ns / (double)NS_PER_SEC);
-    return 0;
+    return ok ? 0 : -1;
 }
 
 static const ImgOption options[] = {
