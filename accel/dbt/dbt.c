@@ -118,7 +118,7 @@ void dbt_guest_leave(DbtVcpu *v)
     struct DbtGate *gate = v->accel->gate;
 
     dbt_jit_x87_home(v);
-    dbt_jit_interrupt_maybe(v, true); /* whatever is done outside may raise or unmask one */
+    dbt_jit_interrupt_maybe(v); /* whatever is done outside may raise or unmask one */
     __atomic_store_n(&v->inside, false, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&gate->wanted, __ATOMIC_SEQ_CST)) {
         g_mutex_lock(&gate->lock);

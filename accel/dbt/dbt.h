@@ -152,6 +152,9 @@ static inline void dbt_attention(DbtVcpu *v)
     v->limit = NULL;
 }
 
+/* RFLAGS was loaded as a whole, by IRET or SYSRET: attention if it gives reason. */
+void dbt_rflags_loaded(DbtVcpu *v);
+
 /*
  * --- dbt.c: exclusive sections ---
  *
@@ -340,8 +343,11 @@ void dbt_jit_kick(DbtVcpu *v);
 /* The guest's x87 registers are in CpuState and the host's unit is free. Own thread, before anything
  * that uses either. */
 void dbt_jit_x87_home(DbtVcpu *v);
-/* Whether an interrupt may wait for IF to be set (JitArea.interrupt_maybe). true: from any thread. */
-void dbt_jit_interrupt_maybe(DbtVcpu *v, bool maybe);
+/* JitArea.interrupt_maybe: an interrupt may wait for IF to be set; none does, unless one comes after this; none does for
+ * certain. On the vCPU's thread; others kick. */
+void dbt_jit_interrupt_maybe(DbtVcpu *v);
+void dbt_jit_interrupt_none(DbtVcpu *v);
+bool dbt_jit_no_interrupt(const DbtVcpu *v);
 /* The page's generation has been raised. Any thread. */
 void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation);
 bool dbt_jit_pages_init(DbtAccel *accel);

@@ -50,7 +50,7 @@ static DbtStep iret_done(DbtVcpu *v)
 {
     v->state->nmi_masked = false;
     dbt_mode_changed(v);
-    dbt_attention(v);
+    dbt_rflags_loaded(v);
     return DBT_LEAVE;
 }
 

@@ -88,7 +88,7 @@ static bool deliver_events(DbtVcpu *v)
     }
     if (!(s->rflags & RFLAGS_IF))
         return false;
-    dbt_jit_interrupt_maybe(v, false); /* before the look: one that comes later says so again */
+    dbt_jit_interrupt_none(v); /* before the look: one that comes later says so again */
     if (!interrupt_pending(v))
         return false;
     vector = acknowledge(v);
@@ -125,6 +125,15 @@ static void wait_halted(DbtVcpu *v)
     dbt_guest_enter(v);
 }
 
+void dbt_rflags_loaded(DbtVcpu *v)
+{
+    const CpuState *s = v->state;
+    bool quiet = !(s->rflags & (RFLAGS_TF | RFLAGS_RF)) && !s->nmi_pending && !s->interrupt_shadow && !v->stepping;
+
+    if (!quiet || (s->rflags & RFLAGS_IF && !dbt_jit_no_interrupt(v)))
+        dbt_attention(v);
+}
+
 /* Everything that is not running blocks. false: core has to look. */
 static bool service(DbtVcpu *v)
 {
@@ -132,7 +141,7 @@ static bool service(DbtVcpu *v)
 
     for (;;) {
         v->attention = false;
-        dbt_jit_interrupt_maybe(v, true); /* until somebody has looked with IF set */
+        dbt_jit_interrupt_maybe(v); /* until somebody has looked with IF set */
         if (G_UNLIKELY(v->watch_met))
             dbt_debug_report_watch(v);
         if (!serve_requests(v))
@@ -198,7 +207,7 @@ void dbt_after_block(DbtVcpu *v, DbtStep step)
     if (step == DBT_FAULT) {
         v->watch_met = NULL;
         dbt_deliver_fault(v);
-        v->attention = true;
+        dbt_rflags_loaded(v);
     } else if (step == DBT_NEXT && v->code_bits != 64) {
         v->state->rip = (uint32_t)v->state->rip;
     }

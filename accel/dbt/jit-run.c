@@ -250,6 +250,7 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     v->jit = jit;
     jit->v = v;
     jit->area = dbt_mmu_area(v, &jit->tables);
+    jit->x87_available = jit_x87_available();
     if (!jit_code_init(jit, errp))
         return false;
     if (!jit_units_init(jit))
@@ -273,10 +274,21 @@ void dbt_jit_enter_thread(DbtVcpu *v)
         jit_code_use_gs(v->jit);
 }
 
-void dbt_jit_interrupt_maybe(DbtVcpu *v, bool maybe)
+void dbt_jit_interrupt_maybe(DbtVcpu *v)
 {
     if (v->jit)
-        __atomic_store_n(&v->jit->area->interrupt_maybe, maybe, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&v->jit->area->interrupt_maybe, 1, __ATOMIC_RELAXED);
+}
+
+void dbt_jit_interrupt_none(DbtVcpu *v)
+{
+    if (v->jit && __atomic_load_n(&v->jit->area->interrupt_maybe, __ATOMIC_RELAXED))
+        __atomic_exchange_n(&v->jit->area->interrupt_maybe, 0, __ATOMIC_SEQ_CST);
+}
+
+bool dbt_jit_no_interrupt(const DbtVcpu *v)
+{
+    return v->jit && !__atomic_load_n(&v->jit->area->interrupt_maybe, __ATOMIC_ACQUIRE);
 }
 
 void dbt_jit_kick(DbtVcpu *v)

@@ -94,7 +94,7 @@ static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
                  (uint32_t)v->flat_write << (JIT_MODE_SEGS_SHIFT + 6);
     }
     if (!(s->cr0 & (CR0_EM | CR0_TS))) {
-        *bits |= jit_x87_available() && jit_x87_is_masked(&s->fpu) ? JIT_MODE_X87 : 0;
+        *bits |= v->jit->x87_available && jit_x87_is_masked(&s->fpu) ? JIT_MODE_X87 : 0;
         if (s->cr4 & CR4_OSFXSR)
             *bits |= JIT_MODE_SSE;
         if (s->cr4 & CR4_OSXSAVE && (s->xcr0 & avx) == avx)
@@ -355,14 +355,13 @@ void dbt_jit_pages_vcpu(DbtVcpu *v, bool add)
     g_mutex_unlock(&pages->lock);
 }
 
-static void sync_pages(DbtJit *jit)
+/* Not inlined: its array is large. */
+static G_GNUC_NO_INLINE void sync_pages(DbtJit *jit)
 {
     struct DbtJitPages *pages = jit->v->accel->jit_pages;
     const uint32_t *changed[RING_SIZE];
     uint64_t count, first;
 
-    if (G_LIKELY(__atomic_load_n(&pages->count, __ATOMIC_ACQUIRE) == jit->pages_seen))
-        return;
     g_mutex_lock(&pages->lock);
     count = pages->count;
     first = jit->pages_seen;
@@ -385,7 +384,8 @@ void jit_units_sync(DbtJit *jit)
         for (unsigned i = 0; i < jit->mode_count; i++)
             memset(jit->area->mode[i].itlb, 0, sizeof(jit->area->mode[i].itlb));
     }
-    sync_pages(jit);
+    if (G_UNLIKELY(__atomic_load_n(&jit->v->accel->jit_pages->count, __ATOMIC_ACQUIRE) != jit->pages_seen))
+        sync_pages(jit);
 }
 
 bool dbt_jit_pages_init(DbtAccel *accel)

@@ -236,6 +236,7 @@ typedef struct DbtJit {
     uint32_t mode_keys[JIT_MODES];
     unsigned mode_count;
     uint32_t mode_key;     /* of mode */
+    bool x87_available;    /* the host can load x87 registers alone */
     bool x87_masked;       /* as mode_key has it */
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
 

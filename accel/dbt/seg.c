@@ -199,13 +199,20 @@ static void derive_segments(DbtVcpu *v)
     const CpuState *s = v->state;
     uint8_t flat = BIT(SEG_DS) | BIT(SEG_ES) | BIT(SEG_SS);
 
+    if (v->code_bits == 64) { /* each system call comes here */
+        memset(v->seg_base, 0, sizeof(v->seg_base));
+        v->seg_base[SEG_FS] = s->seg[SEG_FS].base;
+        v->seg_base[SEG_GS] = s->seg[SEG_GS].base;
+        v->flat_read = v->flat_write = BIT(SEG_COUNT) - 1;
+        v->flat = true;
+        return;
+    }
     v->flat_read = v->flat_write = 0;
     for (SegIndex i = 0; i < SEG_COUNT; i++) {
-        bool long_base = i == SEG_FS || i == SEG_GS;
-        v->seg_base[i] = v->code_bits == 64 && !long_base ? 0 : s->seg[i].base;
-        if (v->code_bits == 64 || segment_is_flat(v, &s->seg[i], false))
+        v->seg_base[i] = s->seg[i].base;
+        if (segment_is_flat(v, &s->seg[i], false))
             v->flat_read |= (uint8_t)BIT(i);
-        if (v->code_bits == 64 || segment_is_flat(v, &s->seg[i], true))
+        if (segment_is_flat(v, &s->seg[i], true))
             v->flat_write |= (uint8_t)BIT(i);
     }
     v->flat = (v->flat_write & flat) == flat;

@@ -70,7 +70,7 @@ DbtStep dbt_op_sysret(DbtVcpu *v, const DbtInsn *insn)
         s->rflags = (s->gpr[GPR_R11] & SYSRET_FLAGS) | RFLAGS_1;
     else
         s->rflags |= RFLAGS_IF;
-    dbt_attention(v);
+    dbt_rflags_loaded(v);
     return enter_flat(v, (uint16_t)((base + (long_code ? 16 : 0)) | 3), (uint16_t)((base + 8) | 3), 3,
                       long_code, rip);
 }
