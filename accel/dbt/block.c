@@ -214,7 +214,7 @@ DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear)
         b = build(v, linear, gpa);
     if (b && b != c->once)
         *dbt_jump_slot(v, linear) = (DbtJump){
-            .linear = linear, .epoch = v->fetch_epoch, .mode = dbt_jump_mode(v), .block = b};
+            .linear = linear, .epoch = v->fetch_epoch[linear >> 63], .mode = dbt_jump_mode(v), .block = b};
     return b;
 }
 

@@ -42,7 +42,7 @@ struct DbtBlock {
     DbtInsn insns[];
 };
 
-/* Valid while epoch is the vCPU's fetch_epoch and mode its mode word. */
+/* Valid while epoch is the vCPU's fetch_epoch of linear's half and mode its mode word. */
 typedef struct DbtJump {
     uint64_t linear;
     uint64_t epoch;
@@ -101,7 +101,7 @@ static inline DbtBlock *dbt_block_find(DbtVcpu *v)
     const DbtJump *jump = dbt_jump_slot(v, linear);
 
     /* Outside 64-bit mode CS may end inside the block: dbt_fetch knows. */
-    if (__builtin_expect(jump->linear == linear && jump->epoch == v->fetch_epoch &&
+    if (__builtin_expect(jump->linear == linear && jump->epoch == v->fetch_epoch[linear >> 63] &&
                              jump->mode == dbt_jump_mode(v) && dbt_block_valid(jump->block) &&
                              (v->code_bits == 64 || v->state->rip + jump->block->size - 1 <=
                                                         v->state->seg[SEG_CS].limit),

@@ -47,7 +47,7 @@ static void revoke_others(DbtVcpu *v, MapPage *page, const uint8_t *host)
 {
     dbt_exclusive_begin(v->accel);
     for (guint i = 0; i < v->accel->vcpus->len; i++)
-        mmu_drop_write(((DbtVcpu *)g_ptr_array_index(v->accel->vcpus, i))->mmu, host);
+        mmu_drop_write(g_ptr_array_index(v->accel->vcpus, i), host);
     __atomic_store_n(&page->writers, 0, __ATOMIC_SEQ_CST);
     dbt_exclusive_end(v->accel);
 }
@@ -70,7 +70,7 @@ const uint32_t *dbt_code_watch(DbtVcpu *v, uint64_t gpa, unsigned len, uint32_t 
     if (other_writers(v, page)) {
         revoke_others(v, page, e.host);
     } else if (page->writers) {
-        mmu_drop_write(v->mmu, e.host);
+        mmu_drop_write(v, e.host);
         __atomic_fetch_and(&page->writers, ~code_writer_bit(v), __ATOMIC_SEQ_CST);
     }
     return &page->generation;

@@ -122,7 +122,8 @@ struct DbtVcpu {
     struct MmuFetchTlb *fetch_tlb; /* mmu.c: of the privilege level */
     const CpuidTable *cpuid; /* &cpuid_copy once set */
     CpuidTable cpuid_copy;
-    uint64_t fetch_epoch;   /* mmu.c: see dbt_fetch_page */
+    uint64_t fetch_epoch[2]; /* mmu.c: of the lower and upper half of the address space; see dbt_fetch_page */
+    uint64_t tlb_epoch;     /* mmu.c: any entry of any TLB may have gone */
     struct DbtMmu *mmu;     /* mmu.c */
     struct DbtCache *cache; /* decode.c */
     struct DbtSys *sys;     /* sys.c */
@@ -245,7 +246,7 @@ void dbt_mem_cancel(DbtVcpu *v, DbtMemRef *ref);
 unsigned dbt_fetch(DbtVcpu *v, uint8_t *buf, unsigned len, uint64_t *gpa);
 
 /* Physical address of a linear code address (one byte); false: v->fault is set. mmu.h has the
- * inline form. Any change that can alter its result must bump v->fetch_epoch (TLB flushes, INVLPG,
+ * inline form. Any change that can alter its result must bump v->fetch_epoch of its half (TLB flushes, INVLPG,
  * CR0, CR3, CR4, EFER); the privilege level is compared by the caller. */
 bool dbt_fetch_page(DbtVcpu *v, uint64_t linear, uint64_t *gpa);
 

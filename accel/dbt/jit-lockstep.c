@@ -142,7 +142,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
 {
     DbtVcpu *v = jit->v;
     struct DbtJournal *journal = v->journal;
-    uint64_t epoch = v->fetch_epoch;
+    uint64_t epoch = v->tlb_epoch;
     const char *what;
     DbtStep step;
 
@@ -151,7 +151,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     dbt_jit_x87_home(v);
     journal->before = *v->state;
     step = interpret_noting(v, unit->block);
-    if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->fetch_epoch)
+    if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->tlb_epoch)
         return step;
     if (v->code_bits == 32)
         v->state->rip = (uint32_t)v->state->rip;

@@ -128,6 +128,8 @@ JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
 static void check_table(JitTranslator *t, unsigned size, bool write)
 {
     int32_t table = table_of(t, write);
+    uint32_t retry = t->hot->at;
+    JitMiss *miss;
 
     emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     /* shr r11d, 8; and r11d, 0xfff0 */
@@ -135,7 +137,10 @@ static void check_table(JitTranslator *t, unsigned size, bool write)
     emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
     emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, table);
     emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(GUEST_PAGE_SIZE - size));
-    jit_emit_miss(t, HOST_A);
+    miss = jit_emit_miss(t, HOST_A);
+    miss->kind = JIT_MISS_TABLE;
+    miss->retry = retry;
+    miss->write = write;
     emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
 }
 
@@ -144,10 +149,13 @@ static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bo
 {
     uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
     int32_t entry = table_of(t, write) + (int32_t)(slot * sizeof(MmuEntry));
+    uint32_t retry;
+    JitMiss *miss;
 
     if ((address & ~GUEST_PAGE_MASK) > GUEST_PAGE_SIZE - size)
         return false;
     put_flags_by(t);
+    retry = t->hot->at;
     if ((int64_t)page == (int32_t)page) {
         emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
         emit32(t->hot, (uint32_t)page);
@@ -155,7 +163,11 @@ static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bo
         emit_mov_imm(t->hot, HOST_ADDR, page);
         emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
     }
-    jit_emit_miss(t, HOST_NE);
+    miss = jit_emit_miss(t, HOST_NE);
+    miss->kind = JIT_MISS_CONSTANT;
+    miss->retry = retry;
+    miss->write = write;
+    miss->address = address;
     restore_flags(t);
     emit_gs(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_NO_REG, entry + (int32_t)offsetof(MmuEntry, value));
     *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, (int32_t)(address & ~GUEST_PAGE_MASK)}, HOST_TEMP};
@@ -181,10 +193,10 @@ static void compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t 
     emit_gs(t->hot, true, HOST_SUB, reg, HOST_NO_REG, (int32_t)site);
     emit_cmp_imm(t->hot, reg, (int32_t)(GUEST_PAGE_SIZE - size));
     miss = jit_emit_miss(t, HOST_A);
-    miss->site = site;
+    miss->kind = reg == HOST_ADDR ? JIT_MISS_SITE_DISTANCE : JIT_MISS_SITE;
     miss->retry = retry;
     miss->write = write;
-    miss->distance = reg == HOST_ADDR;
+    miss->site = site;
 }
 
 static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t site)
@@ -356,15 +368,30 @@ void jit_emit_want_vectors(JitTranslator *t)
         take_flags_back(t->hot);
 }
 
-/* Has a site filled and goes back to its check; what cannot be filled goes on behind. */
+/* Has an entry filled and goes back to the check; what cannot be filled goes on behind. */
 static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
 {
+    const JitGlue *glue = &t->jit->glue;
     MmuContext context = context_of(t);
     uint32_t retry;
 
-    emit_mov_imm(t->cold, HOST_TEMP, miss->site);
-    emit_call(t->cold, miss->distance ? t->jit->glue.fill_site_distance[context][miss->write]
-                                      : t->jit->glue.fill_site[context][miss->write]);
+    switch (miss->kind) {
+    case JIT_MISS_SITE:
+    case JIT_MISS_SITE_DISTANCE:
+        emit_mov_imm(t->cold, HOST_TEMP, miss->site);
+        emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_site[context][miss->write]
+                                                       : glue->fill_site_distance[context][miss->write]);
+        break;
+    case JIT_MISS_TABLE:
+        emit_call(t->cold, glue->fill_table_distance[context][miss->write]);
+        break;
+    case JIT_MISS_CONSTANT:
+        emit_mov_imm(t->cold, HOST_ADDR, miss->address);
+        emit_call(t->cold, glue->fill_table[context][miss->write]);
+        break;
+    default:
+        return;
+    }
     retry = emit_jcc(t->cold, HOST_E, 0);
     emit_patch(t->cold, retry, miss->retry);
 }
@@ -377,7 +404,7 @@ void jit_emit_misses(JitTranslator *t)
     if (!t->miss_count)
         return;
     for (unsigned i = 0; i < t->miss_count; i++) {
-        if (!t->misses[i].site)
+        if (t->misses[i].kind == JIT_MISS_INTERPRET)
             continue;
         emit_patch(t->hot, t->misses[i].patch, t->cold->at);
         emit_fill_stub(t, &t->misses[i]);
@@ -387,7 +414,7 @@ void jit_emit_misses(JitTranslator *t)
     while (jumps)
         emit_patch(t->cold, common[--jumps], t->cold->at);
     for (unsigned i = 0; i < t->miss_count; i++) {
-        if (!t->misses[i].site)
+        if (t->misses[i].kind == JIT_MISS_INTERPRET)
             emit_patch(t->hot, t->misses[i].patch, t->cold->at);
     }
     if (t->miss_flags)

@@ -37,6 +37,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     DbtVcpu *v = jit->v;
     CpuState *s = v->state;
     const DbtInsn *insn = &unit->block->insns[n];
+    uint64_t epoch = v->tlb_epoch;
 
     s->rip = unit->rip + insn->offset;
     if (v->code_bits == 32)
@@ -48,7 +49,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     s->rip += insn->len;
     if (vcpu_requests(v->cpu)) /* the instruction's own device may have asked without a kick */
         __atomic_store_n(&jit->area->exit_request, 1, __ATOMIC_RELAXED);
-    return v->limit && jit->epoch == v->fetch_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
+    return v->limit && epoch == v->tlb_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
 }
 
 uint32_t jit_interpret(DbtJit *jit, uint32_t id)

@@ -7,11 +7,11 @@
  *     lea r10, [address] ; sub r10, gs:[tag] ; cmp r10, 4096 - size ; ja stub
  *     mov r11, gs:[delta] ; the access at [address + r11]
  *
- * A miss fills the entry from the tables of mmu.h and tries again; what is not there either, or crosses
- * its page, is the interpreter's. That costs a mispredicted branch, so an instruction that goes
+ * A miss fills the entry from the tables of mmu.h, and those by a page walk if need be, and tries again; what
+ * may have no entry, faults, or crosses its page is the interpreter's. That costs a mispredicted branch, so an instruction that goes
  * from page to page is better off with the lookup in the tables. What it does is found out by counting:
  *
- *     fresh --64 misses--> watched (runs are counted, too) --64 misses--+-> hashed    1 of 16 runs misses
+ *     fresh --512 misses-> watched (runs are counted, too) --64 misses--+-> hashed    1 of 16 runs misses
  *                             ^                                         +-> settled   fewer
  *                             +-------------------65536 misses----------------+
  *
@@ -32,7 +32,7 @@
 
 #include "accel/dbt/mmu-priv.h"
 
-#define MISSES_FRESH 64
+#define MISSES_FRESH 512
 #define MISSES_WATCHED 64
 #define MISSES_SETTLED 65536
 #define RUNS_MIN 256    /* below them a watched site is left as it is */
@@ -312,23 +312,65 @@ static void finish(JitEmit *e, bool done)
     emit8(e, 0xc3);
 }
 
-static void glue_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
+static const uint8_t caller_saved[] = {GPR_RSI, GPR_RDI, GPR_R8, GPR_R9, GPR_R10, GPR_R11};
+
+/*
+ * Calls mmu_fill for the address in R10; RAX, RCX and RDX are lost. Its C code may use vector registers: if
+ * they are the guest's, and if the page may not be entered, the jumps are to where the interpreter
+ * gets it. On the stack: the three registers, and the way back to the unit.
+ */
+static void call_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write, uint32_t failed[2])
+{
+    emit8(e, 0x83); /* cmp dword [rsp + vectors], 0 */
+    emit_base_disp(e, 7, GPR_RSP, (int32_t)offsetof(JitFrame, vectors) + 4 * 8);
+    emit8(e, 0);
+    failed[0] = emit_jcc(e, HOST_NE, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(caller_saved); i++) {
+        emit_rex(e, false, 0, 0, caller_saved[i]);
+        push(e, caller_saved[i] & 7);
+    }
+    emit_rr(e, true, HOST_LOAD, GPR_RSI, GPR_R10);
+    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit->v);
+    emit_mov_imm(e, GPR_RDX, write ? MMU_WRITE : MMU_READ);
+    emit_mov_imm(e, GPR_RCX, context);
+    emit_mov_imm(e, GPR_RAX, (uintptr_t)mmu_fill);
+    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    for (unsigned i = G_N_ELEMENTS(caller_saved); i-- > 0;) {
+        emit_rex(e, false, 0, 0, caller_saved[i]);
+        pop(e, caller_saved[i] & 7);
+    }
+    emit_bytes(e, (const uint8_t[]){0x84, 0xc0}, 2); /* test al, al */
+    failed[1] = emit_jcc(e, HOST_E, 0);
+}
+
+static void push_scratch(JitEmit *e)
+{
+    push(e, GPR_RCX);
+    push(e, GPR_RDX);
+    push(e, GPR_RAX);
+}
+
+/* RCX = R10 - gs:[R11 + disp]; the jump is to when that is in the page, which the access crosses then. */
+static uint32_t jump_if_crosses(JitEmit *e, int32_t disp)
+{
+    emit_rr(e, true, HOST_LOAD, GPR_RCX, GPR_R10);
+    emit_gs(e, true, HOST_SUB, GPR_RCX, GPR_R11, disp);
+    emit_cmp_imm(e, GPR_RCX, GUEST_PAGE_SIZE);
+    return emit_jcc(e, HOST_B, 0);
+}
+
+static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
 {
     int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
-    uint32_t crosses, tired, missing, upper, full[2];
+    uint32_t crosses, tired, again, missing, upper, full[2], failed[2];
 
     jit->glue.fill_site_distance[context][write] = e->at;
     emit_gs(e, true, HOST_ADD, GPR_R10, GPR_R11, 0);
     jit->glue.fill_site[context][write] = e->at;
-    push(e, GPR_RCX);
-    push(e, GPR_RDX);
-    push(e, GPR_RAX);
-    /* It is the page: then the access crosses its end. */
-    emit_rr(e, true, HOST_LOAD, GPR_RCX, GPR_R10);
-    emit_gs(e, true, HOST_SUB, GPR_RCX, GPR_R11, 0);
-    emit_cmp_imm(e, GPR_RCX, GUEST_PAGE_SIZE);
-    crosses = emit_jcc(e, HOST_B, 0);
+    push_scratch(e);
+    crosses = jump_if_crosses(e, 0);
     tired = count_miss(jit, e);
+    again = e->at;
     missing = look_up(e, table);
     gs_load(e, GPR_RCX, GPR_R11, 0);
     emit_gs(e, true, HOST_STORE, GPR_RDX, GPR_R11, 0);
@@ -341,6 +383,10 @@ static void glue_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
     full[1] = note(jit, e, true);
     finish(e, true);
 
+    emit_patch(e, missing, e->at);
+    call_fill(jit, e, context, write, failed);
+    emit_jmp(e, again);
+
     emit_patch(e, full[0], e->at);
     emit_patch(e, full[1], e->at);
     emit_mov_imm(e, GPR_RDX, JIT_SITE_NONE);
@@ -349,14 +395,38 @@ static void glue_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
     emit_gs(e, false, 0xc7, 0, HOST_NO_REG, AREA(jit, site_tired)); /* mov dword, 1 */
     emit32(e, 1);
     emit_patch(e, crosses, e->at);
-    emit_patch(e, missing, e->at);
+    emit_patch(e, failed[0], e->at);
+    emit_patch(e, failed[1], e->at);
+    finish(e, false);
+}
+
+static void glue_fill_table(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
+{
+    int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+    uint32_t crosses, go, failed[2];
+
+    jit->glue.fill_table_distance[context][write] = e->at;
+    emit_gs(e, true, HOST_ADD, GPR_R10, GPR_R11, table);
+    push_scratch(e);
+    crosses = jump_if_crosses(e, table);
+    go = emit_jmp(e, 0);
+    jit->glue.fill_table[context][write] = e->at;
+    push_scratch(e);
+    emit_patch(e, go, e->at);
+    call_fill(jit, e, context, write, failed);
+    finish(e, true);
+    emit_patch(e, crosses, e->at);
+    emit_patch(e, failed[0], e->at);
+    emit_patch(e, failed[1], e->at);
     finish(e, false);
 }
 
 void jit_sites_glue(DbtJit *jit, JitEmit *e)
 {
     for (unsigned context = 0; context < MMU_CONTEXTS; context++) {
-        glue_fill(jit, e, context, false);
-        glue_fill(jit, e, context, true);
+        for (unsigned write = 0; write < 2; write++) {
+            glue_fill_site(jit, e, context, write);
+            glue_fill_table(jit, e, context, write);
+        }
     }
 }

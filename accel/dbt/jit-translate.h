@@ -49,11 +49,18 @@ struct JitInsn {
 
 /* A check that may fail: what its stub does. */
 typedef struct JitMiss {
+    enum {
+        JIT_MISS_INTERPRET,     /* the interpreter's turn */
+        JIT_MISS_SITE,          /* fill the site; HOST_ADDR is the address */
+        JIT_MISS_SITE_DISTANCE, /* the same; HOST_ADDR is the distance from its tag */
+        JIT_MISS_TABLE,         /* fill the tables; HOST_ADDR is the distance from the tag of entry HOST_TEMP */
+        JIT_MISS_CONSTANT,      /* fill the tables; the address is known */
+    } kind;
     uint32_t patch; /* the rel32 of the jump to the stub */
-    uint32_t site;  /* the entry to fill, from GS; 0: the interpreter's turn */
     uint32_t retry; /* where the check begins */
     bool write;
-    bool distance;  /* HOST_ADDR is the distance from the site's tag, else the address */
+    uint32_t site;  /* from GS */
+    uint64_t address;
 } JitMiss;
 
 /* Where an operand is on the host, and a scratch register that says nothing about it. */

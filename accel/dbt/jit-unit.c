@@ -7,7 +7,7 @@
  *     bytes written   code.c raises the page's generation and calls dbt_jit_page_changed, which notes
  *                     the counter in a ring all vCPUs read; each drops its units of that page before
  *                     it enters translated code again (jit_units_sync)
- *     mapping changed fetch_epoch moved: the itlbs are cleared, so that links from other pages and
+ *     mapping changed a fetch_epoch moved: the itlbs of its half are cleared, so that links from other pages and
  *                     indirect branches come back and ask the TLB
  *     blocks freed    dbt_cache_flush: everything goes
  *
@@ -221,6 +221,7 @@ static unsigned jump_slot(uint64_t rip)
 
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit)
 {
+    jit->lower_modes |= (uint32_t)!(unit->rip >> 63) << unit->mode;
     jit->area->mode[unit->mode].itlb[unit->rip >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1)] = unit->page_id;
 }
 
@@ -377,13 +378,24 @@ static G_GNUC_NO_INLINE void sync_pages(DbtJit *jit)
         drop_page(jit, changed[i]);
 }
 
-void jit_units_sync(DbtJit *jit)
+/* Mappings of the lower half have changed, or of both. */
+static void forget_pages(DbtJit *jit, bool upper)
 {
-    if (G_UNLIKELY(jit->epoch != jit->v->fetch_epoch)) {
-        jit->epoch = jit->v->fetch_epoch;
-        for (unsigned i = 0; i < jit->mode_count; i++)
+    for (unsigned i = 0; i < jit->mode_count; i++) {
+        bool user = (jit->mode_keys[i] >> JIT_MODE_CPL_SHIFT & 3) == 3;
+
+        if (upper || user || jit->lower_modes >> i & 1)
             memset(jit->area->mode[i].itlb, 0, sizeof(jit->area->mode[i].itlb));
     }
+    memcpy(jit->epoch, jit->v->fetch_epoch, sizeof(jit->epoch));
+}
+
+void jit_units_sync(DbtJit *jit)
+{
+    const uint64_t *now = jit->v->fetch_epoch;
+
+    if (G_UNLIKELY(jit->epoch[0] != now[0] || jit->epoch[1] != now[1]))
+        forget_pages(jit, jit->epoch[1] != now[1]);
     if (G_UNLIKELY(__atomic_load_n(&jit->v->accel->jit_pages->count, __ATOMIC_ACQUIRE) != jit->pages_seen))
         sync_pages(jit);
 }

@@ -180,6 +180,9 @@ typedef struct JitGlue {
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
     uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
+    /* The same for an entry of the tables: R10 is the address, or its distance from the tag of the entry
+     * at offset R11 in the table. */
+    uint32_t fill_table[MMU_CONTEXTS][2], fill_table_distance[MMU_CONTEXTS][2];
 } JitGlue;
 
 /* For people and tests. */
@@ -240,7 +243,8 @@ typedef struct DbtJit {
     bool x87_masked;       /* as mode_key has it */
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
 
-    uint64_t epoch;        /* fetch_epoch the itlbs are of */
+    uint64_t epoch[2];     /* fetch_epoch the itlbs are of */
+    uint32_t lower_modes;  /* bit n: mode n has had code in the lower half */
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
     bool jumped;           /* an indirect branch that the jump cache did not know was just taken */

@@ -92,6 +92,7 @@ struct DbtMmu {
     uint64_t reserved;                /* physical-address bits this CPU doesn't have */
     unsigned phys_bits;
     uint32_t filled;                  /* bit n: table n may have entries */
+    uint64_t fetched[2][MMU_TLB_SIZE / 64]; /* of each half: page numbers modulo the table's size */
     bool upper_local;                 /* pages that are not global were seen in the upper half */
     bool map_changed;                 /* atomic: guest memory moved, flush everything */
     MmuLog log[2];                    /* [1]: of global pages */
@@ -119,7 +120,9 @@ bool mmu_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuCo
 /* Sets and clears bits of one byte of a system table, indivisibly where it is RAM. */
 bool mmu_update_byte(DbtVcpu *v, uint64_t linear, uint8_t set, uint8_t clear);
 /* Drops this vCPU's write entries of a host page. */
-void mmu_drop_write(DbtMmu *mmu, const uint8_t *host);
+void mmu_drop_write(DbtVcpu *v, const uint8_t *host);
+/* Enters the page of a data access if it may be entered; whether it was. Raises no fault. */
+bool mmu_fill(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context);
 
 /* Memory of the vCPU's for translated code, and how far behind the tables it lies. */
 struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);

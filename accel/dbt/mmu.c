@@ -70,15 +70,26 @@ static void log_flush(DbtMmu *mmu, MmuLog *log)
     log->count = 0;
 }
 
+/* What was found through the fetch tables in half of the address space may be void. */
+static void forget_fetches(DbtVcpu *v, unsigned half)
+{
+    v->fetch_epoch[half]++;
+    memset(v->mmu->fetched[half], 0, sizeof(v->mmu->fetched[half]));
+}
+
 void dbt_tlb_flush(DbtVcpu *v, bool global)
 {
     DbtMmu *mmu = v->mmu;
+    bool upper = global || mmu->upper_local;
 
     log_printf(LOG_MMU, "CPU%u TLB flush, %s\n", v->cpu->index, global ? "all" : "not the global pages");
     mmu->stats.flushes++;
-    v->fetch_epoch++;
-    jit_sites_flush(mmu_area(mmu), global || mmu->upper_local);
-    mmu->upper_local = false;
+    v->tlb_epoch++;
+    forget_fetches(v, 0);
+    if (upper)
+        forget_fetches(v, 1);
+    jit_sites_flush(mmu_area(mmu), upper);
+    mmu->upper_local &= !upper;
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLES; t++) {
             if (mmu->filled & 1u << t)
@@ -127,7 +138,9 @@ void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
     }
     log_printf(LOG_MMU, "CPU%u TLB flush, page 0x%016" G_GINT64_MODIFIER "x\n", v->cpu->index, linear & GUEST_PAGE_MASK);
     mmu->stats.page_flushes++;
-    v->fetch_epoch++;
+    v->tlb_epoch++;
+    if (mmu->fetched[linear >> 63][index / 64] >> index % 64 & 1)
+        forget_fetches(v, linear >> 63);
     jit_sites_flush_page(mmu_area(mmu), linear);
     for (unsigned t = 0; t < MMU_TABLES; t++) {
         if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
@@ -143,8 +156,11 @@ static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uin
         e->tag = invalid_tag(index);
 }
 
-void mmu_drop_write(DbtMmu *mmu, const uint8_t *host)
+void mmu_drop_write(DbtVcpu *v, const uint8_t *host)
 {
+    DbtMmu *mmu = v->mmu;
+
+    v->tlb_epoch++;
     jit_sites_drop_host(mmu_area(mmu), host);
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLE_FETCH_USER; t++) {
@@ -168,6 +184,8 @@ static void enter(DbtMmu *mmu, unsigned table, uint64_t linear, uint64_t value, 
     mmu->filled |= 1u << table;
     mmu->stats.fills++;
     mmu->upper_local |= !walk->global && linear >> 63;
+    if (table >= MMU_TABLE_FETCH_USER)
+        mmu->fetched[linear >> 63][index / 64] |= BIT(index % 64);
     log_slot(&mmu->log[walk->global], table, index);
     for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
         unsigned bit = large_bit(class, linear);
@@ -187,10 +205,35 @@ static bool canonical(const DbtVcpu *v, uint64_t linear)
     return !(v->state->efer & EFER_LMA) || (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
 }
 
+/* Enters the page where that is allowed; whether it was. */
+static bool enter_data(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, const MmuWalk *walk,
+                       const MapEntry *map)
+{
+    bool write = is_write(access);
+
+    if (!map->host || dbt_debug_page_watched(v, linear))
+        return false;
+    if (write && (map->read_only || !code_allow_write_entry(v, map->page)))
+        return false;
+    enter(v->mmu, 2 * context + write, linear, (uintptr_t)map->host, walk);
+    return true;
+}
+
+bool mmu_fill(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context)
+{
+    uint32_t error;
+    MmuWalk walk;
+    MapEntry map;
+
+    if (!canonical(v, linear) || !mmu_walk(v, linear, access, context, &walk, &error))
+        return false;
+    map = dbt_map_lookup(v->accel->map, walk.gpa);
+    return enter_data(v, linear, access, context, &walk, &map);
+}
+
 /* Translates one page and enters it where that is allowed. */
 static bool resolve(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuPart *part)
 {
-    DbtMmu *mmu = v->mmu;
     uint32_t error;
     MmuWalk walk;
 
@@ -204,14 +247,7 @@ static bool resolve(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext co
     }
     part->gpa = walk.gpa;
     part->map = dbt_map_lookup(v->accel->map, walk.gpa);
-    if (!part->map.host || dbt_debug_page_watched(v, linear))
-        return true;
-    if (is_write(access)) {
-        if (!part->map.read_only && code_allow_write_entry(v, part->map.page))
-            enter(mmu, 2 * context + 1, linear, (uintptr_t)part->map.host, &walk);
-    } else {
-        enter(mmu, 2 * context, linear, (uintptr_t)part->map.host, &walk);
-    }
+    enter_data(v, linear, access, context, &walk, &part->map);
     return true;
 }
 
