@@ -44,7 +44,7 @@ static bool isa_serial_realize(Device *dev, GError **errp)
     uint32_t index = com->index == BY_DEFAULT ? free_index(dev->machine) : com->index;
 
     if (index >= G_N_ELEMENTS(com_ports))
-        return error_set(errp, "isa-serial: there are only %zu serial ports", G_N_ELEMENTS(com_ports));
+        return error_set(errp, "index=%u: the ports are 0 to %zu", index, G_N_ELEMENTS(com_ports) - 1);
     com->index = index;
     if (com->iobase == BY_DEFAULT)
         com->iobase = com_ports[index].iobase;

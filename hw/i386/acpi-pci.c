@@ -80,7 +80,8 @@ static Aml *pirq_link(unsigned line)
     aml_add(body, aml_name("_PRS", interrupt_resource(pirq_choices, G_N_ELEMENTS(pirq_choices))));
     aml_add(body, aml_name("BUF", interrupt_resource(&none, 1)));
     aml_add(body, link_sta(reg));
-    aml_add(body, aml_method("_DIS", 0, false, aml_store(aml_or(aml_ref(reg), aml_int(PIRQRC_DISABLED)), aml_ref(reg))));
+    Aml *disabled = aml_or(aml_ref(reg), aml_int(PIRQRC_DISABLED));
+    aml_add(body, aml_method("_DIS", 0, false, aml_store(disabled, aml_ref(reg))));
     aml_add(body, link_crs(reg));
     aml_add(body, link_srs(reg));
     return aml_device(name, body);

@@ -152,8 +152,8 @@ static bool apply_identity(CpuModel *m, const CpuProps *p, GError **errp)
                                   p->stepping >= 0 ? (uint32_t)p->stepping : sig & 15);
     if (p->vendor) {
         if (strlen(p->vendor) != CPUID_VENDOR_LEN)
-            return error_set_code(errp, VMM_ERROR_USAGE, "-cpu: vendor=%s: expected %d characters, such as %s", p->vendor,
-                                  CPUID_VENDOR_LEN, VENDOR_INTEL);
+            return error_set_code(errp, VMM_ERROR_USAGE, "-cpu: vendor=%s: expected %d characters, such as %s",
+                                  p->vendor, CPUID_VENDOR_LEN, VENDOR_INTEL);
         g_strlcpy(m->vendor, p->vendor, sizeof(m->vendor));
     }
     if (p->model_id) {

@@ -61,7 +61,8 @@ bool load_elf(BootPlan *plan, const BootSource *source, const BootBoard *board, 
 /* The compression's name from its magic, or NULL. */
 const char *unpack_name(const uint8_t *data, size_t len);
 /*
- * Decompresses at most max bytes; free *out with g_free. Data after the stream's end is ignored. The error says which compression and what is wrong, not which file.
+ * Decompresses at most max bytes; free *out with g_free. Data after the stream's end is ignored. The error says
+ * which compression and what is wrong, not which file.
  */
 bool unpack(const uint8_t *data, size_t len, size_t max, uint8_t **out, size_t *out_len, GError **errp);
 

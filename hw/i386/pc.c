@@ -296,8 +296,10 @@ static unsigned describe_isa(const PcMachine *pc, AcpiIsaDevice *isa)
                                        com_ports[i].irq};
     }
     isa[n++] = (AcpiIsaDevice){"FWCF", "QEMU0002", 0, {{PORT_FW_CFG, FW_CFG_IO_SIZE}}, ACPI_NO_IRQ};
-    isa[n++] = (AcpiIsaDevice){"SYSR", "PNP0C02", 0,
-                               {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMBUS, PIIX4_SMBUS_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}}, ACPI_NO_IRQ};
+    isa[n++] = (AcpiIsaDevice){
+        "SYSR", "PNP0C02", 0,
+        {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMBUS, PIIX4_SMBUS_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}}, ACPI_NO_IRQ,
+    };
     g_assert(n <= MAX_ISA_DEVICES);
     return n;
 }
@@ -348,8 +350,8 @@ static bool pc_build(Machine *machine, GError **errp)
     if (!machine->boot.kernel && !machine->boot.firmware && machine->accel->ops != &qtest_accel_ops)
         machine->boot.firmware = g_strdup(DEFAULT_FIRMWARE);
     if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
-        !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) || !build_fw_cfg(pc, errp) ||
-        !build_serials(pc, errp) || !build_user_devices(pc, errp) ||
+        !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) ||
+        !build_fw_cfg(pc, errp) || !build_serials(pc, errp) || !build_user_devices(pc, errp) ||
         !pc_drives_build(pc, errp))
         return false;
     set_cmos(pc);

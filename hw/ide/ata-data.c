@@ -95,14 +95,8 @@ static void verified(BlockRequest *req, int ret)
     IdeDrive *drive = ide_request_drive(req);
     IdeTransfer *x = &drive->xfer;
 
-    if (!ide_request_ended(drive))
+    if (!ide_medium_moved(req, ret))
         return;
-    if (ret < 0) {
-        ide_medium_failed(drive, ret);
-        return;
-    }
-    x->offset += req->bytes;
-    x->left -= req->bytes;
     if (x->left)
         ide_submit(drive, BLOCK_READ, x->offset, MIN(x->left, IDE_BUFFER_SIZE), verified);
     else

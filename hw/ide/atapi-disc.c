@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the disc and the drive are: table of contents, disc information, features, mode pages.
+ * What the disc is and what can be done with it: table of contents, disc information, features.
  * Source: MMC-5 6.26 (READ TOC/PMA/ATIP), 6.22 (READ DISC INFORMATION), 6.6 and 5 (GET CONFIGURATION,
- * features), 6.13 and 7 (MODE SENSE, mode pages); MMC-3 annex for the capabilities page.
+ * features).
  *
  * A disc is one session with one data track that begins at sector 0.
  *
@@ -34,7 +34,7 @@ static uint16_t profile(const IdeDrive *drive)
 
 /* --- Table of contents --- */
 
-static void put_msf(uint8_t *b, uint32_t lba)
+void atapi_put_msf(uint8_t *b, uint32_t lba)
 {
     uint32_t frames = lba + MSF_OFFSET;
 
@@ -47,7 +47,7 @@ static void put_address(uint8_t *b, uint32_t lba, bool msf)
 {
     b[0] = 0;
     if (msf)
-        put_msf(b + 1, lba);
+        atapi_put_msf(b + 1, lba);
     else
         store_be(b, lba, 4);
 }
@@ -88,8 +88,8 @@ static uint8_t *toc_full(IdeDrive *drive, uint8_t *b)
     uint8_t *track = toc_full_entry(out, 0xa2), *end = toc_full_entry(track, 1);
 
     first[8] = last[8] = 1;
-    put_msf(out + 8, atapi_disc_sectors(drive));
-    put_msf(track + 8, 0);
+    atapi_put_msf(out + 8, atapi_disc_sectors(drive));
+    atapi_put_msf(track + 8, 0);
     return end;
 }
 
@@ -182,57 +182,4 @@ void atapi_get_configuration(IdeDrive *drive, const uint8_t *packet)
     store_be(drive->buf + 4, 0, 2);
     store_be(drive->buf + 6, now, 2);
     atapi_reply(drive, list.next - drive->buf, load_be(packet + 7, 2));
-}
-
-/* --- Mode pages --- */
-
-static uint8_t *put_error_recovery_page(uint8_t *b)
-{
-    memset(b, 0, 12);
-    b[0] = 0x01;
-    b[1] = 10;
-    b[3] = 5; /* retries */
-    return b + 12;
-}
-
-static uint8_t *put_capabilities_page(const IdeDrive *drive, uint8_t *b)
-{
-    memset(b, 0, 20);
-    b[0] = 0x2a;
-    b[1] = 18;
-    b[2] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R */
-    b[4] = 0x70; /* multi-session, mode 2 forms 1 and 2 */
-    b[6] = 0x29 | (drive->atapi.locked ? 2 : 0); /* tray, ejects, can be locked */
-    store_be(b + 8, 706, 2);   /* KB/s: 4x */
-    store_be(b + 10, 2, 2);    /* volume levels: on, off */
-    store_be(b + 12, 512, 2);  /* KB of buffer */
-    store_be(b + 14, 706, 2);
-    return b + 20;
-}
-
-void atapi_mode_sense(IdeDrive *drive, const uint8_t *packet)
-{
-    uint8_t *b = drive->buf, *end = b + 8;
-    unsigned page = packet[2] & 0x3f, which = packet[2] >> 6;
-
-    if (which == 3) {
-        atapi_check(drive, SENSE_ILLEGAL_REQUEST, ASC_SAVING_NOT_SUPPORTED, 0);
-        return;
-    }
-    if (page == 0x01 || page == 0x3f)
-        end = put_error_recovery_page(end);
-    if (page == 0x2a || page == 0x3f)
-        end = put_capabilities_page(drive, end);
-    if (end == b + 8) {
-        atapi_check(drive, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD, 0);
-        return;
-    }
-    memset(b, 0, 8);
-    if (which == 1) { /* which bits can be changed: none */
-        for (uint8_t *p = b + 8; p < end; p += 2 + p[1])
-            memset(p + 2, 0, p[1]);
-    }
-    store_be(b, end - b - 2, 2);
-    b[2] = atapi_has_medium(drive) ? 0x01 : 0x70; /* 120 mm data disc; no disc */
-    atapi_reply(drive, end - b, load_be(packet + 7, 2));
 }

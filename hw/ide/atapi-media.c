@@ -35,8 +35,8 @@ static void tell_tray(const IdeDrive *drive)
 {
     const char *id = drive->conf.blk ? blk_id(drive->conf.blk) : NULL;
 
-    event_emit(VM_EVENT_DEVICE_TRAY_MOVED, "{s:s, s:s, s:b}", "device", id ? id : "", "id", "", "tray-open",
-               (int)drive->atapi.tray_open);
+    event_emit(VM_EVENT_DEVICE_TRAY_MOVED, "{s:s, s:s, s:b}", "device", id ? id : "", "id",
+               drive->dev.id ? drive->dev.id : "", "tray-open", (int)drive->atapi.tray_open);
 }
 
 static void medium_changed(IdeDrive *drive)
@@ -96,8 +96,8 @@ void atapi_start_stop(IdeDrive *drive, const uint8_t *packet)
         return;
     }
     if (open && a->locked) {
-        atapi_check(drive, drive->conf.blk && blk_is_inserted(drive->conf.blk) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
-                    ASC_REMOVAL_PREVENTED, 2);
+        bool inserted = drive->conf.blk && blk_is_inserted(drive->conf.blk);
+        atapi_check(drive, inserted ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY, ASC_REMOVAL_PREVENTED, 2);
         return;
     }
     if (open != a->tray_open) {

@@ -4,7 +4,7 @@
  * Source: ATA-7 volume 1, 6.24 (PACKET), volume 2, 11.8 (its protocol); MMC-5 6 (commands), SPC-3 6
  * (INQUIRY, REQUEST SENSE, TEST UNIT READY).
  *
- * Not modelled: audio, writing, READ CD of anything but user data, overlap.
+ * Not modelled: audio, writing, overlap.
  *
  * Locking: machine_lock.
  */
@@ -20,7 +20,6 @@
 
 #define SENSE_SIZE 18
 #define INQUIRY_SIZE 36
-#define READ_CD_USER_DATA 0x10
 
 typedef struct AtapiCommand {
     uint8_t code;
@@ -56,13 +55,13 @@ void atapi_announce_block(IdeDrive *drive, uint32_t bytes)
 {
     IdeRegs *r = &drive->regs;
 
-    if (!drive->xfer.to_host) {
-        r->count[0] = REASON_CD; /* the only data a host gives are packets */
+    if (!drive->xfer.to_host && !drive->atapi.data_out) {
+        r->count[0] = REASON_CD;
         return;
     }
     if (!drive->xfer.finish)
         return; /* of an ATA command: IDENTIFY */
-    r->count[0] = REASON_IO;
+    r->count[0] = drive->xfer.to_host ? REASON_IO : 0;
     r->lba_mid[0] = bytes;
     r->lba_high[0] = bytes >> 8;
 }
@@ -74,6 +73,17 @@ void atapi_reply(IdeDrive *drive, uint32_t len, uint32_t allocated)
         ide_send(drive, len, drive->atapi.limit, drive->atapi.dma, atapi_complete);
     else
         atapi_complete(drive);
+}
+
+/* Unlike that of other commands, each block of a packet command's data is announced by an interrupt. */
+void atapi_receive(IdeDrive *drive, uint32_t len, void (*finish)(IdeDrive *drive))
+{
+    drive->atapi.data_out = true;
+    ide_receive(drive, len, drive->atapi.limit, drive->atapi.dma, finish);
+    if (drive->atapi.dma)
+        return;
+    drive->regs.intrq = true;
+    ide_channel_update_irq(drive->channel);
 }
 
 /* --- Commands --- */
@@ -135,7 +145,7 @@ static void read_capacity(IdeDrive *drive, const uint8_t *packet)
     atapi_reply(drive, 8, 8);
 }
 
-static void read_sectors(IdeDrive *drive, uint32_t lba, uint32_t count)
+void atapi_read_sectors(IdeDrive *drive, uint32_t lba, uint32_t count)
 {
     if (!range_ok(lba, count, atapi_disc_sectors(drive))) {
         atapi_check(drive, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE, 0);
@@ -152,23 +162,12 @@ static void read_sectors(IdeDrive *drive, uint32_t lba, uint32_t count)
 
 static void read_10(IdeDrive *drive, const uint8_t *packet)
 {
-    read_sectors(drive, load_be(packet + 2, 4), load_be(packet + 7, 2));
+    atapi_read_sectors(drive, load_be(packet + 2, 4), load_be(packet + 7, 2));
 }
 
 static void read_12(IdeDrive *drive, const uint8_t *packet)
 {
-    read_sectors(drive, load_be(packet + 2, 4), load_be(packet + 6, 4));
-}
-
-static void read_cd(IdeDrive *drive, const uint8_t *packet)
-{
-    uint32_t count = load_be(packet + 6, 3);
-    uint8_t wanted = packet[9] & 0xf8;
-
-    if ((wanted && wanted != READ_CD_USER_DATA) || packet[10] & 7)
-        atapi_check(drive, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD, 0);
-    else
-        read_sectors(drive, load_be(packet + 2, 4), wanted ? count : 0);
+    atapi_read_sectors(drive, load_be(packet + 2, 4), load_be(packet + 6, 4));
 }
 
 static void seek(IdeDrive *drive, const uint8_t *packet)
@@ -199,11 +198,13 @@ static const AtapiCommand commands[] = {
     {0x46, false, true, atapi_get_configuration},
     {0x4a, false, true, atapi_event_status},
     {0x51, true, false, atapi_read_disc_information},
+    {0x55, false, false, atapi_mode_select},
     {0x5a, false, false, atapi_mode_sense},
     {0xa8, true, false, read_12},
+    {0xb9, true, false, atapi_read_cd_msf},
     {0xbb, false, false, accepted}, /* SET CD SPEED: as fast as it goes */
     {0xbd, false, false, atapi_mechanism_status},
-    {0xbe, true, false, read_cd},
+    {0xbe, true, false, atapi_read_cd},
 };
 
 static void execute(IdeDrive *drive)
@@ -238,6 +239,7 @@ void ata_packet(IdeDrive *drive, const AtaCommand *command)
         ide_fail(drive, ERR_ABRT);
         return;
     }
+    drive->atapi.data_out = false;
     drive->atapi.dma = r->feature[0] & FEATURE_DMA;
     drive->atapi.limit = limit < 2 || limit > LIMIT_MAX ? LIMIT_MAX : limit & ~1u;
     ide_receive(drive, PACKET_SIZE, PACKET_SIZE, false, execute);
@@ -252,4 +254,5 @@ void atapi_reset(IdeDrive *drive)
     a->attention_asc = ASC_RESET;
     a->locked = false;
     a->medium_event = a->eject_event = false;
+    atapi_mode_reset(drive);
 }

@@ -114,7 +114,8 @@ static bool check_disk(IdeDrive *drive, GError **errp)
     if (!block_conf_check(conf, !drive->is_cd, drive->is_cd, errp))
         return false;
     if (conf->logical_block_size != IDE_SECTOR)
-        return error_set(errp, "logical_block_size=%u: sectors of an IDE drive have 512 bytes", conf->logical_block_size);
+        return error_set(errp, "logical_block_size=%u: sectors of an IDE drive have 512 bytes",
+                         conf->logical_block_size);
     if (drive->is_cd)
         return true;
     if (!check_geometry(conf, errp))
@@ -224,7 +225,7 @@ static void drive_reset(Device *dev)
 static const Property hd_props[] = {
     DRIVE_PROPS,
     {"wwn", PROP_U64, offsetof(IdeDrive, wwn), "0", "world wide name; 0: none", NULL, 0, 0},
-    {"rotation_rate", PROP_U16, offsetof(IdeDrive, rotation_rate), "0", "rpm; 1: not rotating, 0: not told", NULL, 0, 0},
+    {"rotation_rate", PROP_U16, offsetof(IdeDrive, rotation_rate), "0", "rpm; 1: not rotating, 0: not told"},
     {0},
 };
 

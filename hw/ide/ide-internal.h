@@ -11,7 +11,8 @@
  *   identify.c    IDENTIFY DEVICE, IDENTIFY PACKET DEVICE
  *   smart.c       SMART
  *   atapi.c       PACKET and its commands; atapi-media.c: medium, tray and their events;
- *                 atapi-disc.c: what the disc and the drive are
+ *                 atapi-disc.c: what the disc is; atapi-mode.c: what the drive is;
+ *                 atapi-raw.c: READ CD, sectors with all their bytes
  *   drive.c       devices ide-hd and ide-cd
  */
 #ifndef HW_IDE_INTERNAL_H
@@ -115,8 +116,9 @@ static inline IdeDrive *ide_request_drive(BlockRequest *req)
 }
 /* First in each such done: false if a reset has made the request void. */
 bool ide_request_ended(IdeDrive *drive);
-/* The sector at xfer.offset cannot be read, or written. */
-void ide_medium_failed(IdeDrive *drive, int ret);
+/* First in the done of a request that moved a chunk of the medium: false if that is all, because of a reset or an
+ * error, which the host is told. Else offset and left are behind the chunk. */
+bool ide_medium_moved(BlockRequest *req, int ret);
 /* The data port. */
 uint16_t ide_data_read(IdeDrive *drive);
 void ide_data_write(IdeDrive *drive, uint16_t value);
@@ -170,15 +172,18 @@ enum {
 };
 enum {
     ASC_READ_ERROR = 0x11,
+    ASC_PARAMETER_LENGTH = 0x1a,
     ASC_INVALID_COMMAND = 0x20,
     ASC_LBA_OUT_OF_RANGE = 0x21,
     ASC_INVALID_FIELD = 0x24,
+    ASC_INVALID_PARAMETER = 0x26,
     ASC_MEDIUM_CHANGED = 0x28,
     ASC_RESET = 0x29,
     ASC_SAVING_NOT_SUPPORTED = 0x39,
     ASC_NO_MEDIUM = 0x3a,
     ASC_DATA_PHASE = 0x4b,
     ASC_REMOVAL_PREVENTED = 0x53,
+    ASC_WRONG_MODE = 0x64,
 };
 #define CD_SECTOR 2048u
 
@@ -200,8 +205,20 @@ void atapi_mechanism_status(IdeDrive *drive, const uint8_t *packet);
 void atapi_read_toc(IdeDrive *drive, const uint8_t *packet);
 void atapi_read_disc_information(IdeDrive *drive, const uint8_t *packet);
 void atapi_get_configuration(IdeDrive *drive, const uint8_t *packet);
-void atapi_mode_sense(IdeDrive *drive, const uint8_t *packet);
 uint32_t atapi_disc_sectors(const IdeDrive *drive);
+/* Minutes, seconds and frames of a sector. */
+void atapi_put_msf(uint8_t *b, uint32_t lba);
+/* Commands of atapi-mode.c, and what MODE SELECT has set as at power-on. */
+void atapi_mode_sense(IdeDrive *drive, const uint8_t *packet);
+void atapi_mode_select(IdeDrive *drive, const uint8_t *packet);
+void atapi_mode_reset(IdeDrive *drive);
+/* Commands of atapi-raw.c. */
+void atapi_read_cd(IdeDrive *drive, const uint8_t *packet);
+void atapi_read_cd_msf(IdeDrive *drive, const uint8_t *packet);
+/* READ: whole sectors of user data. */
+void atapi_read_sectors(IdeDrive *drive, uint32_t lba, uint32_t count);
+/* len bytes from the host to buf, then finish. */
+void atapi_receive(IdeDrive *drive, uint32_t len, void (*finish)(IdeDrive *drive));
 /* The reply in buf, cut to what the host allocated. */
 void atapi_reply(IdeDrive *drive, uint32_t len, uint32_t allocated);
 void atapi_complete(IdeDrive *drive);

@@ -65,7 +65,7 @@ static void set_error_sector(IdeDrive *drive)
 }
 
 /* Writes have no error of the medium's (ACS 7.68): they are aborted. */
-void ide_medium_failed(IdeDrive *drive, int ret)
+static void medium_failed(IdeDrive *drive, int ret)
 {
     bool reading = drive->xfer.to_host;
 
@@ -122,6 +122,21 @@ bool ide_request_ended(IdeDrive *drive)
     return !blk_request_is_stale(&drive->req);
 }
 
+bool ide_medium_moved(BlockRequest *req, int ret)
+{
+    IdeDrive *drive = ide_request_drive(req);
+
+    if (!ide_request_ended(drive))
+        return false;
+    if (ret < 0) {
+        medium_failed(drive, ret);
+        return false;
+    }
+    drive->xfer.offset += req->bytes;
+    drive->xfer.left -= req->bytes;
+    return true;
+}
+
 /* --- PIO --- */
 
 static void begin_block(IdeDrive *drive, uint32_t bytes, bool interrupt)
@@ -141,15 +156,9 @@ static void chunk_read(BlockRequest *req, int ret)
     IdeDrive *drive = ide_request_drive(req);
     IdeTransfer *x = &drive->xfer;
 
-    if (!ide_request_ended(drive))
+    if (!ide_medium_moved(req, ret))
         return;
-    if (ret < 0) {
-        ide_medium_failed(drive, ret);
-        return;
-    }
     x->filled = req->bytes;
-    x->offset += x->filled;
-    x->left -= x->filled;
     x->pos = 0;
     begin_block(drive, MIN(x->block, x->filled), true);
 }
@@ -176,14 +185,8 @@ static void block_written(BlockRequest *req, int ret)
     IdeDrive *drive = ide_request_drive(req);
     IdeTransfer *x = &drive->xfer;
 
-    if (!ide_request_ended(drive))
+    if (!ide_medium_moved(req, ret))
         return;
-    if (ret < 0) {
-        ide_medium_failed(drive, ret);
-        return;
-    }
-    x->offset += req->bytes;
-    x->left -= req->bytes;
     x->pos = 0;
     if (x->left)
         begin_block(drive, MIN(x->block, x->left), true);
@@ -306,19 +309,13 @@ static void dma_moved(BlockRequest *req, int ret)
     bool cancelled = x->dma_cancelled;
 
     x->dma_cancelled = false;
-    if (!ide_request_ended(drive))
-        return;
     if (cancelled) {
-        if (is_active(drive->channel))
+        if (ide_request_ended(drive) && is_active(drive->channel))
             dma_step(drive);
         return;
     }
-    if (ret < 0) {
-        ide_medium_failed(drive, ret);
+    if (!ide_medium_moved(req, ret))
         return;
-    }
-    x->offset += req->bytes;
-    x->left -= req->bytes;
     if (x->left)
         dma_step(drive);
     else

@@ -83,8 +83,8 @@ static bool find_place(PciDevice *pci, PciBus *bus, GError **errp)
     if (!pci->addr && !choose_slot(bus, &slot, errp))
         return false;
     if (pci->addr && !parse_address(pci->addr, &slot, &function))
-        return error_set_code(errp, VMM_ERROR_USAGE, "addr=%s is not a slot (0 to 1f) and a function (0 to 7), like 1c.2",
-                              pci->addr);
+        return error_set_code(errp, VMM_ERROR_USAGE, "addr=%s is not a slot (0 to 1f) and a function (0 to 7), like "
+                              "1c.2", pci->addr);
     if (!check_functions(pci, bus, slot, function, errp))
         return false;
     pci->devfn = PCI_DEVFN(slot, function);

@@ -190,6 +190,21 @@ static bool open_drive(KvNode *kv, bool snapshot, GError **errp)
     return false;
 }
 
+/* An empty CD drive, as on QEMU, unless there is a drive in its place or -device names IDE drives. */
+static bool open_default_cdrom(const Options *options, GError **errp)
+{
+    bool wanted = !options->nodefaults && !drive_at(DRIVE_IF_IDE, 1, 0);
+
+    for (guint i = 0; i < options->devices->len && wanted; i++) {
+        const char *driver = keyval_get(g_ptr_array_index(options->devices, i), "driver");
+        wanted = g_strcmp0(driver, "ide-hd") != 0 && g_strcmp0(driver, "ide-cd") != 0;
+    }
+    if (!wanted)
+        return true;
+    g_autoptr(KvNode) kv = keyval_parse("if=ide,index=2,media=cdrom", NULL, errp);
+    return kv && drive_open(kv, DRIVE_IF_IDE, false, errp);
+}
+
 static bool open_drives(const Options *options, GError **errp)
 {
     for (guint i = 0; i < options->blockdevs->len; i++) {
@@ -200,7 +215,7 @@ static bool open_drives(const Options *options, GError **errp)
         if (!open_drive(g_ptr_array_index(options->drives, i), options->snapshot, errp))
             return false;
     }
-    return true;
+    return open_default_cdrom(options, errp);
 }
 
 typedef struct DeviceProps {

@@ -60,7 +60,8 @@ def linux_finds_pci_by_acpi_and_has_nothing_to_complain_about():
         assert vm.run("cat /sys/bus/pci/devices/0000:00:05.0/irq") == "10"
         assert vm.run("dmesg | grep -c 'ACPI: PCI: Interrupt link LNK[ABCDS] configured'") == "5"
         # The i440FX has no extended configuration space, which Linux mentions at level 4.
-        complaints = vm.run("dmesg -r | grep '^<[0-4]>' | grep -i 'pci\\|acpi' | grep -v 'fail to add MMCONFIG information'")
+        complaints = vm.run("dmesg -r | grep '^<[0-4]>' | grep -i 'pci\\|acpi' | "
+                            "grep -v 'fail to add MMCONFIG information'")
         assert complaints == "", complaints
 
 

@@ -170,7 +170,8 @@ def disks_are_listed_and_resized():
     with Vm(BASE + ["-S", "-drive", f"file={path},format=raw,if=none,id=d0",
                     *qmp_args(PATH)]) as vm, Qmp(PATH) as qmp:
         assert f"d0: {path} (raw)" in qmp.hmp("info block")
-        (drive,) = qmp.cmd("query-block")
+        drive, cdrom = qmp.cmd("query-block")
+        assert cdrom["device"] == "ide1-cd0" and "inserted" not in cdrom, cdrom
         assert drive["device"] == "d0" and drive["inserted"]["image"]["virtual-size"] == 1 << 20
         qmp.cmd("block_resize", {"device": "d0", "size": 2 << 20})
         assert os.stat(path).st_size == 2 << 20

@@ -159,8 +159,90 @@ static void read_12_and_read_cd_read_the_same(void **state)
     assert_int_equal(ide_packet_reply(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0x10), data, sizeof(data)), 2048);
     assert_int_equal(load_le(data, 4), 8);
     assert_good(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0)); /* no field of the sector wanted */
-    assert_check(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0xf8), 0x052400);
     assert_good(rig, PACKET(0x28)); /* no sectors */
+}
+
+/* ECMA-130 annex A: the sum over a code word, and the sum weighted by powers of alpha, are zero. */
+static void assert_code_word(const uint8_t *bytes, unsigned first, unsigned step, unsigned count, unsigned period,
+                             const unsigned parity[2])
+{
+    unsigned sum = 0, weighted = 0;
+
+    for (unsigned i = 0; i < count + 2; i++) {
+        unsigned word = i < count ? (first + i * step) % period : parity[i - count];
+        weighted = weighted << 1 ^ (weighted & 0x80 ? 0x11d : 0) ^ bytes[2 * word];
+        sum ^= bytes[2 * word];
+    }
+    assert_int_equal(sum, 0);
+    assert_int_equal(weighted, 0);
+}
+
+static void assert_raw_sector(const uint8_t *sector, uint32_t lba, const uint8_t *user)
+{
+    static const uint8_t sync[12] = {0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0};
+    unsigned frames = lba + 150;
+    uint32_t code = 0;
+
+    assert_memory_equal(sector, sync, 12);
+    assert_int_equal(sector[12] * 65536 + sector[13] * 256 + sector[14],
+                     (frames / 75 / 10 << 4 | frames / 75 % 10) * 256 + (frames % 75 / 10 << 4 | frames % 75 % 10));
+    assert_int_equal(sector[15], 1);
+    assert_memory_equal(sector + 16, user, 2048);
+    /* With its code behind it the sector is a multiple of the polynomial. */
+    for (unsigned bit = 0; bit < 2068 * 8; bit++)
+        code = code >> 1 ^ ((code ^ sector[bit / 8] >> bit % 8) & 1 ? 0xd8018001 : 0);
+    assert_int_equal(code, 0);
+    for (unsigned plane = 0; plane < 2; plane++) {
+        for (unsigned n = 0; n < 43; n++)
+            assert_code_word(sector + 12 + plane, n, 43, 24, 1032, (unsigned[]){1032 + n, 1075 + n});
+        for (unsigned n = 0; n < 26; n++)
+            assert_code_word(sector + 12 + plane, 43 * n, 44, 43, 1118, (unsigned[]){1118 + n, 1144 + n});
+    }
+}
+
+static void read_cd_gives_sectors_as_on_the_disc(void **state)
+{
+    IdeRig *rig = *state;
+
+    assert_int_equal(ide_packet_reply(rig, PACKET(0xbe, 8, 0, 0, 0, 8, 0, 0, 3, 0xf8), data, sizeof(data)), 3 * 2352);
+    for (unsigned i = 0; i < 3; i++)
+        assert_raw_sector(data + i * 2352, 8 + i, ide_image(rig->cd_node, (8 + i) * 2048));
+    /* Sector 8 is at 00:02:08. */
+    assert_int_equal(ide_packet_reply(rig, PACKET(0xb9, 0, 0, 0, 2, 8, 0, 2, 10, 0xf8), data, sizeof(data)), 2 * 2352);
+    assert_raw_sector(data + 2352, 9, ide_image(rig->cd_node, 9 * 2048));
+    assert_int_equal(ide_packet_reply(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 2, 0x20), data, sizeof(data)), 8);
+    assert_memory_equal(data, "\0\2\x08\1\0\2\x09\1", 8);
+    assert_int_equal(ide_packet_reply(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 2, 0x30), data, sizeof(data)), 2 * 2052);
+    assert_memory_equal(data + 2056, ide_image(rig->cd_node, 9 * 2048), 2048);
+}
+
+static void long_raw_reads_go_on_by_dma(void **state)
+{
+    IdeRig *rig = *state;
+    enum { SECTORS = 150 };
+
+    for (unsigned i = 0; i < 6; i++)
+        ide_descriptor(rig, i, DATA_AREA + i * 0x10000, i < 5 ? 0x10000 : SECTORS * 2352 - 5 * 0x10000, i == 5);
+    ide_packet(rig, PACKET(0xbe, 0, 0, 0, 1, 0, 0, 0, SECTORS, 0xf8), true, 0);
+    ide_bm_begin(rig, 1, true);
+    assert_int_equal(ide_wait_interrupt(rig, 1) & (DRQ | ERR), 0);
+    assert_int_equal(ide_bm_finish(rig, 1), BM_INTR);
+    for (unsigned i = 0; i < SECTORS; i++)
+        assert_raw_sector(ide_ram(rig, DATA_AREA + i * 2352), 256 + i, ide_image(rig->cd_node, (256 + i) * 2048));
+}
+
+static void read_cd_refuses_what_the_disc_has_not(void **state)
+{
+    IdeRig *rig = *state;
+
+    assert_check(rig, PACKET(0xbe, 4, 0, 0, 0, 8, 0, 0, 1, 0xf8), 0x056400);          /* audio */
+    assert_check(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0xfa), 0x052400);          /* C2 errors */
+    assert_check(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0xf8, 1), 0x052400);       /* sub-channels */
+    assert_check(rig, PACKET(0xbe, 0, 0, 0, 0, 8, 0, 0, 1, 0x90), 0x052400);          /* parts that are no neighbours */
+    assert_check(rig, PACKET(0xbe, 0, 0, 0, 8, 0, 0, 0, 1, 0xf8), 0x052100);
+    assert_check(rig, PACKET(0xb9, 0, 0, 0, 2, 8, 0, 2, 7, 0xf8), 0x052400);          /* ends before it begins */
+    record_fail(rig->cd_node, BLOCK_READ, 1, EIO);
+    assert_check(rig, PACKET(0xbe, 0, 0, 0, 0, 9, 0, 0, 2, 0xf8), 0x031100);
 }
 
 static void dma_reads_go_to_the_descriptors(void **state)
@@ -256,6 +338,48 @@ static void features_and_mode_pages_describe_the_drive(void **state)
     assert_check(rig, PACKET(0x5a, 0, 0xea, 0, 0, 0, 0, 1, 0), 0x053900);
     assert_int_equal(ide_packet_reply(rig, PACKET(0x51, 0, 0, 0, 0, 0, 0, 1, 0), data, sizeof(data)), 34);
     assert_int_equal(data[2], 0x0e);
+}
+
+/* MODE SELECT of a list; the status at the end. */
+static uint8_t select_mode(IdeRig *rig, const void *list, unsigned len)
+{
+    uint8_t status = ide_packet(rig, PACKET(0x55, 0x10, 0, 0, 0, 0, 0, len >> 8, len), false, 0xfffe);
+
+    assert_int_equal(status & (DRQ | ERR), DRQ);
+    assert_int_equal(ide_in(rig, 1, COUNT) & 3, 0); /* data from the host */
+    assert_int_equal(ide_in(rig, 1, LBA_MID) | ide_in(rig, 1, LBA_HIGH) << 8, len);
+    assert_int_equal(rig->level[1], 1);
+    ide_write_data(rig, 1, list, len);
+    return ide_wait(rig, 1);
+}
+
+static void mode_select_changes_error_recovery_and_nothing_else(void **state)
+{
+    IdeRig *rig = *state;
+    uint8_t list[8 + 12 + 20] = {[8] = 1, 10, 0x20, 9};
+
+    assert_int_equal(select_mode(rig, list, 20) & ERR, 0);
+    assert_int_equal(ide_packet_reply(rig, PACKET(0x5a, 0, 1, 0, 0, 0, 0, 1, 0), data, sizeof(data)), 20);
+    assert_int_equal(data[10], 0x20);
+    assert_int_equal(data[11], 9);
+    ide_packet_reply(rig, PACKET(0x5a, 0, 0x81, 0, 0, 0, 0, 1, 0), data, sizeof(data)); /* as it would be by default */
+    assert_int_equal(data[11], 5);
+    ide_packet_reply(rig, PACKET(0x5a, 0, 0x2a, 0, 0, 0, 0, 1, 0), data, sizeof(data));
+    memcpy(list + 20, data + 8, 20);
+    list[11] = 1;
+    assert_int_equal(select_mode(rig, list, 40) & ERR, 0); /* the other page as it is */
+    list[22] ^= 1;
+    list[11] = 2;
+    assert_int_equal(select_mode(rig, list, 40) & ERR, ERR);
+    assert_int_equal(ide_sense(rig), 0x052600);
+    ide_packet_reply(rig, PACKET(0x5a, 0, 1, 0, 0, 0, 0, 1, 0), data, sizeof(data));
+    assert_int_equal(data[11], 1); /* nothing of a bad list is done */
+    assert_int_equal(select_mode(rig, list, 14) & ERR, ERR); /* half a page */
+    list[7] = 8;
+    assert_int_equal(select_mode(rig, list, 20) & ERR, ERR); /* a block descriptor */
+    assert_check(rig, PACKET(0x55, 0x10, 0, 0, 0, 0, 0, 0, 4), 0x051a00);
+    assert_check(rig, PACKET(0x55, 0, 0, 0, 0, 0, 0, 0, 20), 0x052400);
+    assert_good(rig, PACKET(0x55, 0x10, 0, 0, 0, 0, 0, 0, 0));
 }
 
 /* --- medium and tray --- */
@@ -355,12 +479,16 @@ int main(void)
         T(capacity_is_the_last_sector_and_the_sector_size),
         T(reads_come_in_blocks_no_longer_than_the_byte_count),
         T(read_12_and_read_cd_read_the_same),
+        T(read_cd_gives_sectors_as_on_the_disc),
+        T(long_raw_reads_go_on_by_dma),
+        T(read_cd_refuses_what_the_disc_has_not),
         T(dma_reads_go_to_the_descriptors),
         T(replies_can_be_moved_by_dma_too),
         T(reads_beyond_the_disc_are_out_of_range),
         T(bad_sectors_are_medium_errors),
         T(the_table_of_contents_has_one_data_track),
         T(features_and_mode_pages_describe_the_drive),
+        T(mode_select_changes_error_recovery_and_nothing_else),
         T(events_are_polled_for_and_told_once),
         T(a_medium_that_is_taken_out_and_put_in_is_noticed),
         T(the_host_opens_and_closes_the_tray),

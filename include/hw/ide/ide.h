@@ -93,7 +93,11 @@ typedef struct IdeSense {
 /* A packet device; hw/ide/atapi.c. */
 typedef struct IdeAtapi {
     bool dma;                /* of the packet command under way */
+    bool data_out;           /* what the host sends is data, no packet */
     uint32_t limit;          /* bytes a PIO block may have */
+    uint32_t raw_lba, raw_left; /* READ CD: sectors to come */
+    uint8_t raw_parts;       /* and what of them, as in its packet */
+    uint8_t recovery, retries; /* error recovery page, bytes 2 and 3; without effect */
     IdeSense sense;          /* for the next REQUEST SENSE */
     uint8_t attention_asc;   /* ASC_* of the unit attention */
     bool unit_attention;     /* the medium changed, or the device was reset, and nobody has been told */

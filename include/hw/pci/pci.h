@@ -115,7 +115,8 @@ struct PciDevice {
 #define PCI_DEVICE_PROPS \
     {"addr", PROP_STRING, offsetof(PciDevice, addr), NULL, "slot and function in hexadecimal: 5 or 5.1", NULL, 0, 0}, \
     {"bus", PROP_STRING, offsetof(PciDevice, bus_name), NULL, "the PCI bus, pci.0 or a bridge's id", NULL, 0, 0}, \
-    {"multifunction", PROP_BOOL, offsetof(PciDevice, multifunction), "off", "the slot has more functions", NULL, 0, 0}, \
+    {"multifunction", PROP_BOOL, offsetof(PciDevice, multifunction), "off", "the slot has more functions", NULL, 0, \
+     0}, \
     {"romfile", PROP_STRING, offsetof(PciDevice, romfile), NULL, "image of the option ROM; empty: none", NULL, 0, 0}, \
     {"rombar", PROP_BOOL, offsetof(PciDevice, rombar), "on", "the option ROM is in a BAR", NULL, 0, 0}
 
