@@ -89,6 +89,11 @@ need_packages $build_packages $guest_packages $test_packages
 mkdir -p "$root/build"
 (guest_prepare) || say "no stock guest: the tests that need it will be skipped"
 "$root/scripts/lib/disk.sh" || say "no installed guest: the tests that need it will be skipped"
+if [ $depth = full ]; then
+    # shellcheck disable=SC2086 # a list of words
+    need_packages $full_packages
+    (guest_fetch_userland) || say "no packages for tests of programs in guests: some will be skipped"
+fi
 run_main
 if [ $depth != quick ]; then
     run_clang

@@ -9,6 +9,9 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config
     zlib1g-dev liblzma-dev libzstd-dev liblz4-dev libbz2-dev
     libaio-dev liburing-dev libfdt-dev libpixman-1-dev libgnutls28-dev libseccomp-dev systemtap-sdt-dev libcmocka-dev"
 guest_packages="python3 zstd"
+# For --full: run in guests and natively; and only unpacked.
+full_packages="python3.11 openssl nodejs xz-utils"
+userland_packages="libpython3.11-testsuite libc6-dev-i386 lib32gcc-12-dev"
 test_packages="clang acpica-tools nasm seabios groff-base gdb binutils procps qemu-utils
     mmdebstrap grub-pc-bin grub-common xorriso e2fsprogs"
 

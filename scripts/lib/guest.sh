@@ -8,6 +8,7 @@
 #   $guest_dir/modules.gz        the kernel's modules that tests load, to be appended to the initrd
 #   $guest_dir/initrd.sum        of what the initrd was made from
 #   $guest_dir/packages          which packages these came from
+#   $guest_dir/userland          more for scripts/test.sh --full: Python's own tests, a 32-bit C library
 
 # In the order in which they can be loaded.
 guest_modules="acpi/button scsi/scsi_common scsi/scsi_mod ata/libata ata/ata_piix scsi/sd_mod cdrom/cdrom scsi/sr_mod
@@ -66,6 +67,18 @@ guest_fetch() {
     echo "$kernel busybox-static" >"$guest_dir/packages"
     rm -rf "$unpack"
     mv "$guest_dir/vmlinuz.new" "$guest_dir/vmlinuz" # last: its presence says the rest is complete
+}
+
+# What programs in guests are tested with beyond what is installed here.
+guest_fetch_userland() {
+    local name
+    [ ! -d "$guest_dir/userland" ] || return 0
+    mkdir -p "$guest_dir"
+    rm -rf "$guest_dir/userland.new"
+    for name in $userland_packages; do
+        fetch_package "$name" "$guest_dir/userland.new" || { rm -rf "$guest_dir/userland.new"; return 1; }
+    done
+    mv "$guest_dir/userland.new" "$guest_dir/userland"
 }
 
 # Makes everything under $guest_dir that is not there or was made from other sources.
