@@ -51,6 +51,16 @@ static void quit_from_terminal(void *opaque)
     machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_QUIT, 0);
 }
 
+static char *commit_from_terminal(void *opaque)
+{
+    g_autoptr(GError) err = NULL;
+    unsigned count;
+
+    if (!blk_commit_all(&count, &err))
+        return g_strdup(err->message);
+    return count ? g_strdup_printf("%u drive%s committed", count, count == 1 ? "" : "s") : g_strdup("no drive has changes to commit");
+}
+
 static int signal_fd = -1; /* eventfd: a signal handler has no other way to us */
 
 static void on_signal(int sig)
@@ -184,6 +194,7 @@ static int run_machine(Options *options, GError **errp)
     if (!machine)
         return -1;
     chardev_set_quit_hook(quit_from_terminal, machine);
+    chardev_set_commit_hook(commit_from_terminal, NULL);
     blk_bind_machine(machine);
     if (sandbox_enter(&options->sandbox, errp) && machine_build(machine, errp) && drives_check_used(errp) &&
         (!options->mem_lock || lock_memory(errp))) {

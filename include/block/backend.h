@@ -101,6 +101,9 @@ void blk_unplug(void);
  * loop's block completions run meanwhile, nothing else of it; machine_lock is let go of while waiting. */
 void blk_drain(BlockBackend *blk);
 void blk_drain_all(void);
+/* Between these two no request runs: those that are submitted wait. For changes to the image while the VM runs. Main thread. */
+void blk_hold(BlockBackend *blk);
+void blk_release(BlockBackend *blk);
 /* Device reset: everything submitted so far becomes stale; parked requests end with -ECANCELED; drains. */
 void blk_reset(BlockBackend *blk);
 bool blk_request_is_stale(const BlockRequest *req);
@@ -129,6 +132,10 @@ void blk_eject(BlockBackend *blk);
 void blk_insert(BlockBackend *blk, BlockNode *root);
 /* The user's resize: grows or shrinks the image and tells the device. */
 bool blk_resize(BlockBackend *blk, uint64_t size, GError **errp);
+/* Writes the changes of an image to its backing file and empties it. The guest's requests wait meanwhile. */
+bool blk_commit(BlockBackend *blk, GError **errp);
+/* All drives that have a backing file; how many. */
+bool blk_commit_all(unsigned *count, GError **errp);
 /* The guest's switch (WCE, SET FEATURES). Off: every write is followed by a flush. */
 bool blk_write_cache(const BlockBackend *blk);
 void blk_set_write_cache(BlockBackend *blk, bool on);

@@ -214,6 +214,8 @@ struct BlockDriver {
     /* The names in the header; allocated, NULL if there is none. */
     char *(*backing_file)(BlockNode *node, char **format);
     bool (*set_backing_file)(BlockNode *node, const char *filename, const char *format, GError **errp);
+    /* read_only has changed, and file's before if it is to be written; sees to what an open would. NULL: nothing. */
+    bool (*reopen)(BlockNode *node, GError **errp);
     /* Everything shows what the backing node has. */
     int (*make_empty)(BlockNode *node);
     /* Changes what create_props call so in an image that is there. */
@@ -259,6 +261,11 @@ BlockNode *block_node_next(BlockNode *node);
 BlockNode *block_node_ref(BlockNode *node);
 /* The last one flushes and closes. NULL is allowed. */
 void block_node_unref(BlockNode *node);
+/* Makes a node and its files writable, or read-only again; drained. A node the user wants read-only stays so. On failure it is as
+ * it was. */
+bool block_node_reopen(BlockNode *node, bool writable, GError **errp);
+/* What top has of its own goes into its backing node; top is empty after. Drained; blocks. */
+bool block_commit(BlockNode *top, GError **errp);
 /* Replaces the backing node (a reference is taken over); drained. NULL: none. */
 void block_node_set_backing(BlockNode *node, BlockNode *backing);
 

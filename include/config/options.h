@@ -43,6 +43,12 @@ typedef struct AddFd {
     char *opaque; /* NULL: none */
 } AddFd;
 
+/* A drive, and the option it was given by. */
+typedef struct DriveOption {
+    const char *name; /* "drive", "hda" */
+    KvNode *keys;
+} DriveOption;
+
 typedef struct Options {
     /* As given; NULL or empty if not. Repeats of the first group are merged. */
     KvNode *machine;     /* -machine, -enable-kvm's accel aside: type, board properties */
@@ -53,7 +59,7 @@ typedef struct Options {
     GPtrArray *devices;  /* of KvNode *: -device */
     GPtrArray *objects;  /* of Object *: -object, NEW with properties set; the machine takes them */
     GPtrArray *chardevs; /* of KvNode *: -chardev */
-    GPtrArray *drives;   /* of KvNode *: -drive, and what -hda and its kind stand for */
+    GPtrArray *drives;   /* of DriveOption *: -drive, and what -hda and its kind stand for */
     GPtrArray *blockdevs; /* of KvNode *: -blockdev */
     GPtrArray *serials;  /* of char *: -serial */
     GPtrArray *monitors; /* of MonitorOptions *: -monitor, -qmp, -mon; options_resolve adds those of "mon:" */

@@ -47,6 +47,7 @@ BlockBackend *blk_new(const char *id, BlockNode *root)
     blk->on_error[true] = BLOCK_ON_ERROR_ENOSPC;
     pthread_mutex_init(&blk->lock, NULL);
     pthread_cond_init(&blk->drained, NULL);
+    blk->waiting_last = &blk->waiting;
     if (!backends)
         backends = g_ptr_array_new();
     g_ptr_array_add(backends, blk);
@@ -209,6 +210,22 @@ void blk_request_finish(BlockRequest *req, int ret)
     blk_request_left(blk);
 }
 
+/* False: the backend is held, and the request waits for its release. */
+static bool enter_or_wait(BlockBackend *blk, BlockRequest *req)
+{
+    pthread_mutex_lock(&blk->lock);
+    bool held = blk->held;
+    if (held) {
+        req->next = NULL;
+        *blk->waiting_last = req;
+        blk->waiting_last = &req->next;
+    } else {
+        blk->in_flight++;
+    }
+    pthread_mutex_unlock(&blk->lock);
+    return !held;
+}
+
 void blk_submit(BlockBackend *blk, BlockRequest *req)
 {
     req->blk = blk;
@@ -217,9 +234,9 @@ void blk_submit(BlockBackend *blk, BlockRequest *req)
     req->generation = __atomic_load_n(&blk->generation, __ATOMIC_RELAXED);
     req->start_ns = clock_get_ns(VMCLOCK_MONO);
     TRACE4(block_submit, req, req->op, req->offset, req->bytes);
-    blk_request_entered(blk);
-    if (!throttle_group_holds(req))
-        blk_request_start(req);
+    if (!enter_or_wait(blk, req) || throttle_group_holds(req))
+        return;
+    blk_request_start(req);
 }
 
 bool blk_request_is_stale(const BlockRequest *req)
@@ -229,13 +246,27 @@ bool blk_request_is_stale(const BlockRequest *req)
 
 /* --- waiting for them --- */
 
-static void drain_on_loop(BlockBackend *blk, EventLoop *loop)
+/* A holder does not wait for the requests that wait for it. blk->lock is held. */
+static bool busy_locked(const BlockBackend *blk, bool holder)
+{
+    return blk->in_flight || (blk->waiting && !holder);
+}
+
+static bool busy(BlockBackend *blk, bool holder)
+{
+    pthread_mutex_lock(&blk->lock);
+    bool yes = busy_locked(blk, holder);
+    pthread_mutex_unlock(&blk->lock);
+    return yes;
+}
+
+static void drain_on_loop(BlockBackend *blk, EventLoop *loop, bool holder)
 {
     pthread_mutex_lock(&blk->lock);
     blk->drain_loops = g_slist_prepend(blk->drain_loops, loop);
-    while (blk->in_flight) {
+    while (busy_locked(blk, holder)) {
         pthread_mutex_unlock(&blk->lock);
-        if (!block_loop_reap(loop) && blk_in_flight(blk))
+        if (!block_loop_reap(loop) && busy(blk, holder))
             block_loop_wait(loop);
         pthread_mutex_lock(&blk->lock);
     }
@@ -243,26 +274,60 @@ static void drain_on_loop(BlockBackend *blk, EventLoop *loop)
     pthread_mutex_unlock(&blk->lock);
 }
 
-static void drain_on_thread(BlockBackend *blk)
+static void drain_on_thread(BlockBackend *blk, bool holder)
 {
     unsigned depth = machine_lock_release(); /* completions on the main loop take it */
 
     pthread_mutex_lock(&blk->lock);
-    while (blk->in_flight)
+    while (busy_locked(blk, holder))
         pthread_cond_wait(&blk->drained, &blk->lock);
     pthread_mutex_unlock(&blk->lock);
     machine_lock_restore(depth);
 }
 
-void blk_drain(BlockBackend *blk)
+static void drain(BlockBackend *blk, bool holder)
 {
     EventLoop *loop = event_loop_current();
 
     throttle_group_release(blk);
     if (loop)
-        drain_on_loop(blk, loop);
+        drain_on_loop(blk, loop, holder);
     else
-        drain_on_thread(blk);
+        drain_on_thread(blk, holder);
+}
+
+void blk_drain(BlockBackend *blk)
+{
+    drain(blk, false);
+}
+
+void blk_hold(BlockBackend *blk)
+{
+    pthread_mutex_lock(&blk->lock);
+    blk->held++;
+    pthread_mutex_unlock(&blk->lock);
+    drain(blk, true);
+}
+
+void blk_release(BlockBackend *blk)
+{
+    BlockRequest *req = NULL, *next;
+
+    pthread_mutex_lock(&blk->lock);
+    g_assert(blk->held);
+    if (--blk->held == 0) {
+        req = blk->waiting;
+        blk->waiting = NULL;
+        blk->waiting_last = &blk->waiting;
+    }
+    for (next = req; next; next = next->next)
+        blk->in_flight++;
+    pthread_mutex_unlock(&blk->lock);
+    for (; req; req = next) {
+        next = req->next;
+        if (!throttle_group_holds(req))
+            blk_request_start(req);
+    }
 }
 
 void blk_drain_all(void)
@@ -356,9 +421,10 @@ uint64_t blk_size(const BlockBackend *blk)
 
 static void change_medium(BlockBackend *blk, BlockNode *root)
 {
-    blk_drain(blk);
+    blk_hold(blk);
     block_node_unref(blk->root);
     blk->root = root;
+    blk_release(blk);
     if (blk->device_ops && blk->device_ops->media_changed)
         blk->device_ops->media_changed(blk->device_opaque, root != NULL);
 }
@@ -398,15 +464,55 @@ void blk_insert(BlockBackend *blk, BlockNode *root)
     change_medium(blk, root);
 }
 
+/* fn may take its time: the guest goes on, and its requests to this drive wait. */
+static bool change_image(BlockBackend *blk, bool (*fn)(BlockNode *root, void *opaque, GError **errp), void *opaque, GError **errp)
+{
+    blk_hold(blk);
+    unsigned depth = machine_lock_release();
+    bool ok = fn(blk->root, opaque, errp);
+    machine_lock_restore(depth);
+    blk_release(blk);
+    return ok;
+}
+
+static bool resize_image(BlockNode *root, void *opaque, GError **errp)
+{
+    return block_truncate(root, *(uint64_t *)opaque, BLOCK_PREALLOC_OFF, errp);
+}
+
 bool blk_resize(BlockBackend *blk, uint64_t size, GError **errp)
 {
     if (!blk->root)
         return error_set(errp, "drive '%s' has no medium to resize", blk_name(blk));
-    blk_drain(blk);
-    if (!block_truncate(blk->root, size, BLOCK_PREALLOC_OFF, errp))
+    if (!change_image(blk, resize_image, &size, errp))
         return false;
     if (blk->device_ops && blk->device_ops->resized)
         blk->device_ops->resized(blk->device_opaque);
+    return true;
+}
+
+static bool commit_image(BlockNode *root, void *opaque, GError **errp)
+{
+    return block_commit(root, errp);
+}
+
+bool blk_commit(BlockBackend *blk, GError **errp)
+{
+    if (!blk->root)
+        return error_set(errp, "drive '%s' has no medium to commit", blk_name(blk));
+    return change_image(blk, commit_image, NULL, errp);
+}
+
+bool blk_commit_all(unsigned *count, GError **errp)
+{
+    *count = 0;
+    for (BlockBackend *blk = blk_next(NULL); blk; blk = blk_next(blk)) {
+        if (!blk->root || !blk->root->backing || blk->root->read_only)
+            continue;
+        if (!blk_commit(blk, errp))
+            return false;
+        (*count)++;
+    }
     return true;
 }
 

@@ -7,6 +7,7 @@
  *   io.c          one transfer: engine or worker; completions on the submitter's loop
  *   backend.c     the device's side: a request's life; submit.c: its way through the graph
  *   policy.c      werror/rerror, parking, events; throttle-group.c: requests that wait for their limit
+ *   commit.c      an overlay's changes into its backing image
  *   drive.c       -drive; temporary.c: snapshot=on; conf.c: properties of disk devices
  *   drivers.c     the table; file.c, raw.c, null.c, qcow2.c: the drivers
  */
@@ -60,6 +61,8 @@ struct BlockBackend {
     unsigned in_flight;
     pthread_cond_t drained; /* in_flight is 0 */
     GSList *drain_loops;  /* of EventLoop: waiting in blk_drain */
+    unsigned held;        /* blk_hold */
+    BlockRequest *waiting, **waiting_last; /* submitted since then */
     BlockRequest *parked;
 };
 

@@ -5,10 +5,10 @@
  * Completions signal the loop's eventfd; collecting moves them into the loop's queue. What the context does not take
  * goes to a worker.
  *
- * Locking: lock for what is held back and the free operations. io_submit and io_getevents need none.
+ * Locking: lock for what is held back. io_submit and io_getevents need none.
  */
 #include "src/block/engine-config.h"
-#include "src/block/file-int.h"
+#include "src/block/engine-op.h"
 
 #ifdef HAVE_LIBAIO
 
@@ -19,15 +19,10 @@
 #define EVENTS_AT_ONCE 64
 #define MAX_HELD_BACK 32
 
-typedef struct AioOp AioOp;
-struct AioOp {
+typedef struct AioOp {
+    EngineOp op;
     struct iocb iocb;
-    BlockIo *io;
-    FileNode *file;
-    RangeHold hold;
-    bool held;
-    AioOp *next;
-};
+} AioOp;
 
 typedef struct AioEngine {
     BlockLoopEngine base;
@@ -36,7 +31,7 @@ typedef struct AioEngine {
     pthread_mutex_t lock; /* guards what follows */
     struct iocb *held_back[MAX_HELD_BACK];
     int held_back_count;
-    AioOp *free;
+    EngineOps ops;
 } AioEngine;
 
 static const char aio_kind;
@@ -46,37 +41,15 @@ bool file_aio_works(void)
     return true;
 }
 
-static AioOp *op_take(AioEngine *engine)
-{
-    AioOp *op;
-
-    pthread_mutex_lock(&engine->lock);
-    op = engine->free;
-    if (op)
-        engine->free = op->next;
-    pthread_mutex_unlock(&engine->lock);
-    return op ? op : g_new0(AioOp, 1);
-}
-
-static void op_give_back(AioEngine *engine, AioOp *op)
-{
-    if (op->held)
-        range_unlock(&op->file->writes, &op->hold);
-    pthread_mutex_lock(&engine->lock);
-    op->next = engine->free;
-    engine->free = op;
-    pthread_mutex_unlock(&engine->lock);
-}
-
-static void op_done(AioEngine *engine, AioOp *op, long res)
+static void op_done(AioEngine *engine, EngineOp *op, long res)
 {
     BlockIo *io = op->io;
+    int ret;
 
-    op_give_back(engine, op);
-    if (res == -EAGAIN || res == -EINTR || (res >= 0 && (uint64_t)res < io->bytes))
-        block_io_punt(io);
+    if (engine_op_end(&engine->ops, op, res, &ret))
+        block_io_complete(io, ret);
     else
-        block_io_complete(io, res < 0 ? (int)res : 0);
+        block_io_punt(io);
 }
 
 static unsigned aio_collect(BlockLoopEngine *base)
@@ -89,7 +62,7 @@ static unsigned aio_collect(BlockLoopEngine *base)
     do {
         n = io_getevents(engine->context, 0, EVENTS_AT_ONCE, events, &none);
         for (int i = 0; i < n; i++)
-            op_done(engine, (AioOp *)events[i].data, (long)events[i].res);
+            op_done(engine, events[i].data, (long)events[i].res);
     } while (n == EVENTS_AT_ONCE);
     return 0; /* they are counted when they leave the loop's queue */
 }
@@ -104,9 +77,9 @@ static void submit_all(AioEngine *engine, struct iocb **iocbs, int count)
         if (n > 0) {
             done += n;
         } else if (n != -EINTR) {
-            AioOp *op = (AioOp *)iocbs[done++]->data;
+            EngineOp *op = iocbs[done++]->data;
             BlockIo *io = op->io;
-            op_give_back(engine, op);
+            engine_op_drop(&engine->ops, op);
             block_io_punt(io);
         }
     }
@@ -131,11 +104,7 @@ static void aio_free(BlockLoopEngine *base)
 {
     AioEngine *engine = (AioEngine *)base;
 
-    while (engine->free) {
-        AioOp *op = engine->free;
-        engine->free = op->next;
-        g_free(op);
-    }
+    engine_ops_release(&engine->ops);
     io_destroy(engine->context);
     pthread_mutex_destroy(&engine->lock);
     g_free(engine);
@@ -151,19 +120,21 @@ static BlockLoopEngine *aio_make(EventLoop *loop)
     }
     engine->efd = block_loop_eventfd(loop);
     pthread_mutex_init(&engine->lock, NULL);
+    engine_ops_init(&engine->ops, sizeof(AioOp));
     engine->base = (BlockLoopEngine){.collect = aio_collect, .flush = aio_flush, .free = aio_free};
     return &engine->base;
 }
 
 static void prepare(AioEngine *engine, AioOp *op)
 {
-    const BlockIo *io = op->io;
+    const BlockIo *io = op->op.io;
+    const FileNode *file = op->op.file;
 
     if (io->op == BLOCK_READ)
-        io_prep_preadv(&op->iocb, op->file->fd, io->iov, io->iovcnt, (long long)io->offset);
+        io_prep_preadv(&op->iocb, file->fd, io->iov, io->iovcnt, (long long)io->offset);
     else
-        io_prep_pwritev(&op->iocb, op->file->fd, io->iov, io->iovcnt, (long long)io->offset);
-    if (io->op == BLOCK_WRITE && io->flags & BLOCK_FUA && !op->file->node.cache_no_flush)
+        io_prep_pwritev(&op->iocb, file->fd, io->iov, io->iovcnt, (long long)io->offset);
+    if (io->op == BLOCK_WRITE && io->flags & BLOCK_FUA && !file->node.cache_no_flush)
         op->iocb.aio_rw_flags = RWF_DSYNC;
     op->iocb.data = op;
     io_set_eventfd(&op->iocb, engine->efd);
@@ -188,20 +159,11 @@ static bool hold_back(AioEngine *engine, struct iocb *iocb)
 bool file_aio_submit(FileNode *file, BlockIo *io)
 {
     AioEngine *engine = (AioEngine *)block_loop_engine(io->loop, &aio_kind, aio_make);
-    AioOp *op;
+    AioOp *op = engine ? (AioOp *)engine_op_begin(&engine->ops, file, io) : NULL;
     struct iocb *iocb;
 
-    if (!engine)
+    if (!op)
         return false;
-    op = op_take(engine);
-    op->io = io;
-    op->file = file;
-    op->held = io->op == BLOCK_WRITE;
-    if (op->held && !range_trylock(&file->writes, &op->hold, io->offset, io->bytes, false)) {
-        op->held = false;
-        op_give_back(engine, op);
-        return false;
-    }
     prepare(engine, op);
     iocb = &op->iocb;
     if (!hold_back(engine, iocb))

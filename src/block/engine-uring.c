@@ -4,35 +4,25 @@
  *
  * What the ring cannot take, or leaves half done, is a worker's: block_io_punt does the whole transfer again.
  *
- * Locking: lock for the submission side and the free operations; the completion side is the loop's thread's alone.
+ * Locking: lock for the submission side; the completion side is the loop's thread's alone.
  */
 #include "src/block/engine-config.h"
-#include "src/block/file-int.h"
+#include "src/block/engine-op.h"
 
 #ifdef HAVE_LIBURING
 
-#include <errno.h>
 #include <liburing.h>
 #include <limits.h>
 
 #define RING_ENTRIES 256
 #define MAX_HELD_BACK 32 /* submissions collected between blk_plug and blk_unplug */
 
-typedef struct UringOp UringOp;
-struct UringOp {
-    BlockIo *io;
-    FileNode *file;
-    RangeHold hold; /* O_DIRECT writes */
-    bool held;
-    UringOp *next;  /* free ones */
-};
-
 typedef struct UringEngine {
     BlockLoopEngine base;
     struct io_uring ring;
     pthread_mutex_t lock; /* guards what follows, and the ring's submission queue */
     unsigned held_back;
-    UringOp *free;
+    EngineOps ops;
 } UringEngine;
 
 static const char uring_kind;
@@ -47,37 +37,14 @@ bool file_uring_works(void)
     return true;
 }
 
-static UringOp *op_take_locked(UringEngine *engine)
-{
-    UringOp *op = engine->free;
-
-    if (!op)
-        return g_new0(UringOp, 1);
-    engine->free = op->next;
-    return op;
-}
-
-static void op_give_back(UringEngine *engine, UringOp *op)
-{
-    if (op->held)
-        range_unlock(&op->file->writes, &op->hold);
-    pthread_mutex_lock(&engine->lock);
-    op->next = engine->free;
-    engine->free = op;
-    pthread_mutex_unlock(&engine->lock);
-}
-
-static void op_done(UringEngine *engine, UringOp *op, int res)
+static void op_done(UringEngine *engine, EngineOp *op, int res)
 {
     BlockIo *io = op->io;
 
-    op_give_back(engine, op);
-    if (res == -EAGAIN || res == -EINTR || (res >= 0 && (uint64_t)res < io->bytes)) {
+    if (!engine_op_end(&engine->ops, op, res, &io->ret))
         block_io_punt(io);
-        return;
-    }
-    io->ret = res < 0 ? res : 0;
-    io->done(io);
+    else
+        io->done(io);
 }
 
 static unsigned uring_collect(BlockLoopEngine *base)
@@ -87,7 +54,7 @@ static unsigned uring_collect(BlockLoopEngine *base)
     unsigned count = 0;
 
     while (count < RING_ENTRIES && io_uring_peek_cqe(&engine->ring, &cqe) == 0) {
-        UringOp *op = io_uring_cqe_get_data(cqe);
+        EngineOp *op = io_uring_cqe_get_data(cqe);
         int res = cqe->res;
         io_uring_cqe_seen(&engine->ring, cqe); /* before done, which may collect the next itself */
         op_done(engine, op, res);
@@ -116,11 +83,7 @@ static void uring_free(BlockLoopEngine *base)
 {
     UringEngine *engine = (UringEngine *)base;
 
-    while (engine->free) {
-        UringOp *op = engine->free;
-        engine->free = op->next;
-        g_free(op);
-    }
+    engine_ops_release(&engine->ops);
     io_uring_queue_exit(&engine->ring);
     pthread_mutex_destroy(&engine->lock);
     g_free(engine);
@@ -141,6 +104,7 @@ static BlockLoopEngine *uring_make(EventLoop *loop)
         return NULL;
     }
     pthread_mutex_init(&engine->lock, NULL);
+    engine_ops_init(&engine->ops, sizeof(EngineOp));
     engine->base = (BlockLoopEngine){.collect = uring_collect, .flush = uring_flush, .free = uring_free};
     return &engine->base;
 }
@@ -169,21 +133,10 @@ bool file_uring_submit(FileNode *file, BlockIo *io)
 {
     UringEngine *engine = (UringEngine *)block_loop_engine(io->loop, &uring_kind, uring_make);
     struct io_uring_sqe *sqe;
-    UringOp *op;
+    EngineOp *op = engine ? engine_op_begin(&engine->ops, file, io) : NULL;
 
-    if (!engine)
+    if (!op)
         return false;
-    pthread_mutex_lock(&engine->lock);
-    op = op_take_locked(engine);
-    pthread_mutex_unlock(&engine->lock);
-    op->io = io;
-    op->file = file;
-    op->held = io->op == BLOCK_WRITE && file->align > 1;
-    if (op->held && !range_trylock(&file->writes, &op->hold, io->offset, io->bytes, false)) {
-        op->held = false;
-        op_give_back(engine, op);
-        return false;
-    }
     pthread_mutex_lock(&engine->lock);
     sqe = take_sqe_locked(engine);
     if (sqe) {
@@ -194,7 +147,7 @@ bool file_uring_submit(FileNode *file, BlockIo *io)
     }
     pthread_mutex_unlock(&engine->lock);
     if (!sqe)
-        op_give_back(engine, op);
+        engine_op_drop(&engine->ops, op);
     return sqe != NULL;
 }
 

@@ -5,7 +5,7 @@
  *   file.c          open, size, zeroes and holes, status
  *   file-lock.c     image locking between processes
  *   file-direct.c   O_DIRECT: what is not aligned goes through a bounce buffer
- *   engine-aio.c, engine-uring.c   requests that need no worker
+ *   engine-*.c      requests that need no worker
  */
 #ifndef SRC_BLOCK_FILE_INT_H
 #define SRC_BLOCK_FILE_INT_H
@@ -35,6 +35,7 @@ typedef struct FileNode {
 
 /* Locks the image as this node uses it; the error names who is in the way as far as that can be known. */
 bool file_lock_image(FileNode *file, GError **errp);
+void file_unlock_image(FileNode *file);
 
 /* Finds the alignment O_DIRECT wants of this file. */
 void file_probe_alignment(FileNode *file);

@@ -100,3 +100,10 @@ bool file_lock_image(FileNode *file, GError **errp)
         return error_set_errno(errp, -ret, "cannot lock image '%s'; use locking=off if nobody else can open it", file->path);
     return true;
 }
+
+void file_unlock_image(FileNode *file)
+{
+    struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_USES, .l_len = LOCK_FORBIDS + PERM_BITS - LOCK_USES};
+
+    fcntl(file->fd, F_OFD_SETLK, &all); /* there may be none */
+}

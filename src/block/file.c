@@ -111,6 +111,29 @@ static bool file_open(BlockNode *node, GError **errp)
     return true;
 }
 
+/* A new descriptor, locked in its turn; ours must not be in its way. */
+static bool file_reopen(BlockNode *node, GError **errp)
+{
+    FileNode *file = file_of(node);
+    int old = file->fd, flags = O_NONBLOCK | (node->cache_direct ? O_DIRECT : 0);
+    int fd = host_open(file->path, flags | (node->read_only ? O_RDONLY : O_RDWR), 0, "image", errp);
+
+    if (fd < 0)
+        return false;
+    file_unlock_image(file);
+    file->fd = fd;
+    if (file_lock_image(file, errp)) {
+        close(old);
+        return true;
+    }
+    close(fd);
+    file->fd = old;
+    node->read_only = !node->read_only;
+    file_lock_image(file, NULL);
+    node->read_only = !node->read_only;
+    return false;
+}
+
 bool block_file_create(const char *path, bool *created, GError **errp)
 {
     int fd = host_open(path, O_RDWR | O_CREAT | O_EXCL, 0644, "image", NULL);
@@ -404,6 +427,7 @@ const BlockDriver block_driver_file = {
     .props = file_props,
     .open = file_open,
     .close = file_close,
+    .reopen = file_reopen,
     .preadv = file_preadv,
     .pwritev = file_pwritev,
     .flush = file_flush,

@@ -118,6 +118,37 @@ void block_node_set_backing(BlockNode *node, BlockNode *backing)
     node->backing = backing;
 }
 
+static bool reopen_this(BlockNode *node, bool writable, GError **errp)
+{
+    node->read_only = !writable;
+    if (!node->driver->reopen || node->driver->reopen(node, errp))
+        return true;
+    node->read_only = writable;
+    return false;
+}
+
+/* On the way to writing the file comes first, on the way back last. */
+bool block_node_reopen(BlockNode *node, bool writable, GError **errp)
+{
+    if (node->read_only != writable)
+        return true;
+    if (writable && node->opt_read_only)
+        return error_set(errp, "image '%s' is read-only by its options", node->filename);
+    if (!writable) {
+        int ret = block_flush(node);
+        if (ret < 0)
+            return error_set_errno(errp, -ret, "cannot write image '%s'", node->filename);
+        return reopen_this(node, false, errp) && (!node->file || block_node_reopen(node->file, false, errp));
+    }
+    if (node->file && !block_node_reopen(node->file, true, errp))
+        return false;
+    if (reopen_this(node, true, errp))
+        return true;
+    if (node->file)
+        block_node_reopen(node->file, false, NULL);
+    return false;
+}
+
 uint64_t block_node_size(const BlockNode *node)
 {
     return __atomic_load_n(&node->size, __ATOMIC_RELAXED);

@@ -166,18 +166,39 @@ free_names:
     return false;
 }
 
+/* All that is only in memory goes to the file, and what is free is free there too. */
+static void write_out(Qcow2 *q)
+{
+    pthread_mutex_lock(&q->lock);
+    if (qcow2_flush_all(q) == 0) {
+        qcow2_apply_freed(q, true);
+        qcow2_flush_all(q);
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+static bool qcow2_reopen(BlockNode *node, GError **errp)
+{
+    Qcow2 *q = qcow2_of(node);
+
+    if (node->read_only) {
+        node->read_only = false; /* for what is written out */
+        write_out(q);
+        node->read_only = true;
+        return true;
+    }
+    if (!check_state(q, errp) || !repair_dirty(q, errp))
+        return false;
+    int ret = clear_autoclear(q);
+    return ret == 0 || error_set_errno(errp, -ret, "cannot write the header of '%s'", node->filename);
+}
+
 static void qcow2_close(BlockNode *node)
 {
     Qcow2 *q = qcow2_of(node);
 
-    if (!node->read_only && !block_node_is_corrupt(node)) {
-        pthread_mutex_lock(&q->lock);
-        if (qcow2_flush_all(q) == 0) {
-            qcow2_apply_freed(q, true);
-            qcow2_flush_all(q);
-        }
-        pthread_mutex_unlock(&q->lock);
-    }
+    if (!node->read_only && !block_node_is_corrupt(node))
+        write_out(q);
     release_state(q);
     g_free(q->backing_file);
     g_free(q->backing_format);
@@ -451,6 +472,7 @@ const BlockDriver block_driver_qcow2 = {
     .probe = qcow2_probe,
     .open = qcow2_open,
     .close = qcow2_close,
+    .reopen = qcow2_reopen,
     .preadv = qcow2_preadv,
     .pwritev = qcow2_pwritev,
     .flush = qcow2_flush,

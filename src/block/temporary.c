@@ -32,14 +32,20 @@ static BlockNode *open_unnamed_file(GError **errp)
 BlockNode *block_open_temporary(KvNode *options, GError **errp)
 {
     g_autoptr(BlockNode) base = NULL, file = NULL;
+    const char *wish = keyval_get(options, "read-only");
+    bool read_only = false;
     BlockNode *node;
 
+    if (wish)
+        parse_bool(wish, &read_only);
     if (!keyval_set(options, "read-only", "on", errp))
         return NULL;
     base = block_node_open(options, BLOCK_OPEN_WARN_PROBED, errp);
     file = base ? open_unnamed_file(errp) : NULL;
     if (!file || !block_driver_qcow2.create(file, NULL, block_node_size(base), errp))
         return NULL;
+    for (BlockNode *at = base; at; at = at->file)
+        at->opt_read_only = read_only; /* the user's wish again: "commit" may write */
     node = block_node_new(&block_driver_qcow2, NULL);
     node->discard = base->discard;
     node->detect_zeroes = base->detect_zeroes;

@@ -180,13 +180,13 @@ static bool open_blockdev(KvNode *kv, GError **errp)
     return false;
 }
 
-static bool open_drive(KvNode *kv, bool snapshot, GError **errp)
+static bool open_drive(const DriveOption *drive, bool snapshot, GError **errp)
 {
-    const char *file = keyval_get(kv, "file");
+    const char *file = keyval_get(drive->keys, "file");
 
-    if (drive_open(kv, DRIVE_IF_IDE, snapshot, errp))
+    if (drive_open(drive->keys, DRIVE_IF_IDE, snapshot, errp))
         return true;
-    g_prefix_error(errp, "-drive %s%s: ", file ? "file=" : "", file ? file : "");
+    g_prefix_error(errp, "-%s %s%s: ", drive->name, file && strcmp(drive->name, "drive") == 0 ? "file=" : "", file ? file : "");
     return false;
 }
 

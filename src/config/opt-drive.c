@@ -8,6 +8,15 @@
 #include "core/error.h"
 #include "src/config/options-int.h"
 
+/* Takes over keys. */
+static void add_drive(Options *options, const OptionSpec *spec, KvNode *keys)
+{
+    DriveOption *drive = g_new(DriveOption, 1);
+
+    *drive = (DriveOption){spec->name, keys};
+    g_ptr_array_add(options->drives, drive);
+}
+
 bool opt_drive(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
     if (arg_asks_for_help(arg)) {
@@ -19,7 +28,7 @@ bool opt_drive(Options *options, const OptionSpec *spec, const char *arg, GError
     g_autoptr(KvNode) kv = keyval_parse_flat(arg, "file", errp);
     if (!kv || !drive_check(kv, errp))
         return false;
-    g_ptr_array_add(options->drives, g_steal_pointer(&kv));
+    add_drive(options, spec, g_steal_pointer(&kv));
     return true;
 }
 
@@ -34,14 +43,15 @@ bool opt_blockdev(Options *options, const OptionSpec *spec, const char *arg, GEr
 }
 
 /* The argument is a file's name as it is, commas and all. */
-static bool add_short_form(Options *options, const char *file, const char *index, const char *media, GError **errp)
+static bool add_short_form(Options *options, const OptionSpec *spec, const char *file, const char *index, const char *media,
+                           GError **errp)
 {
     g_autoptr(KvNode) kv = keyval_new_dict();
 
     if (!keyval_set(kv, "file", file, errp) || !keyval_set(kv, "index", index, errp)
         || !keyval_set(kv, "media", media, errp))
         return false;
-    g_ptr_array_add(options->drives, g_steal_pointer(&kv));
+    add_drive(options, spec, g_steal_pointer(&kv));
     return true;
 }
 
@@ -50,10 +60,10 @@ bool opt_disk(Options *options, const OptionSpec *spec, const char *arg, GError 
 {
     const char index[] = {(char)(spec->name[strlen("hd")] - 'a' + '0'), 0};
 
-    return add_short_form(options, arg, index, "disk", errp);
+    return add_short_form(options, spec, arg, index, "disk", errp);
 }
 
 bool opt_cdrom(Options *options, const OptionSpec *spec, const char *arg, GError **errp)
 {
-    return add_short_form(options, arg, "2", "cdrom", errp);
+    return add_short_form(options, spec, arg, "2", "cdrom", errp);
 }

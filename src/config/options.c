@@ -27,13 +27,21 @@ static void add_fd_clear(void *opaque)
     g_free(((AddFd *)opaque)->opaque);
 }
 
+static void free_drive_option(void *opaque)
+{
+    DriveOption *drive = opaque;
+
+    keyval_free(drive->keys);
+    g_free(drive);
+}
+
 void options_init(Options *options)
 {
     *options = (Options){
         .accels = g_ptr_array_new_with_free_func(g_free),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)object_free),
-        .drives = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
+        .drives = g_ptr_array_new_with_free_func(free_drive_option),
         .blockdevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)keyval_free),
         .serials = g_ptr_array_new_with_free_func(g_free),

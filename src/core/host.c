@@ -126,13 +126,16 @@ static struct iovec *vector_advance(struct iovec *iov, int *iovcnt, size_t done)
     return iov;
 }
 
+#define COPY_ON_STACK 16
+
 typedef ssize_t (*VectorFn)(int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf);
 
 /* The bytes transferred until the end, the first error (then -errno), or a transfer of nothing. */
 static ssize_t transfer_vector(VectorFn transfer, int fd, const struct iovec *iov, int iovcnt, off_t offset, int rwf)
 {
-    g_autofree struct iovec *copy = g_memdup2(iov, (size_t)iovcnt * sizeof(*iov));
-    struct iovec *left = copy;
+    struct iovec few[COPY_ON_STACK];
+    g_autofree struct iovec *many = iovcnt > COPY_ON_STACK ? g_new(struct iovec, (size_t)iovcnt) : NULL;
+    struct iovec *left = memcpy(many ? many : few, iov, (size_t)iovcnt * sizeof(*iov));
     ssize_t done = 0;
 
     for (left = vector_advance(left, &iovcnt, 0); iovcnt;) {

@@ -17,27 +17,50 @@
 #define WORKER_MAX_THREADS 64
 #define WORKER_IDLE_SEC 10
 
-typedef struct WorkItem {
+typedef struct WorkItem WorkItem;
+struct WorkItem {
     void (*work)(void *opaque);
     void (*done)(void *opaque);
     void *opaque;
     EventLoop *loop;
-} WorkItem;
+    WorkItem *next;
+};
 
 /* The process's, like the threads themselves. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t queued;   /* for idle workers */
     pthread_cond_t progress; /* for worker_drain: some item's work or completion ended */
-    GQueue queue;            /* of WorkItem */
+    WorkItem *first, **last; /* queued */
+    unsigned queued_count;
     unsigned threads, idle;
     unsigned outstanding;    /* submitted, completion not yet run */
 } pool = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .queued = PTHREAD_COND_INITIALIZER,
     .progress = PTHREAD_COND_INITIALIZER,
-    .queue = G_QUEUE_INIT,
+    .last = &pool.first,
 };
+
+static WorkItem *pop_locked(void)
+{
+    WorkItem *item = pool.first;
+
+    if (!item)
+        return NULL;
+    pool.first = item->next;
+    if (!pool.first)
+        pool.last = &pool.first;
+    pool.queued_count--;
+    return item;
+}
+
+static void push_locked(WorkItem *item)
+{
+    *pool.last = item;
+    pool.last = &item->next;
+    pool.queued_count++;
+}
 
 static void item_finish(WorkItem *item)
 {
@@ -69,8 +92,7 @@ static void item_run(WorkItem *item)
     pthread_mutex_unlock(&pool.lock);
 }
 
-/* NULL: nothing came for long enough, and the thread has been taken off the pool's count. */
-static WorkItem *worker_next(void)
+static WorkItem *worker_wait_locked(void)
 {
     struct timespec until;
     WorkItem *item;
@@ -78,11 +100,22 @@ static WorkItem *worker_next(void)
 
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += WORKER_IDLE_SEC;
-    pthread_mutex_lock(&pool.lock);
     pool.idle++;
-    while (!(item = g_queue_pop_head(&pool.queue)) && err != ETIMEDOUT)
+    while (!(item = pop_locked()) && err != ETIMEDOUT)
         err = pthread_cond_timedwait(&pool.queued, &pool.lock, &until);
     pool.idle--;
+    return item;
+}
+
+/* NULL: nothing came for long enough, and the thread has been taken off the pool's count. */
+static WorkItem *worker_next(void)
+{
+    WorkItem *item;
+
+    pthread_mutex_lock(&pool.lock);
+    item = pop_locked();
+    if (!item)
+        item = worker_wait_locked();
     if (!item)
         pool.threads--;
     pthread_mutex_unlock(&pool.lock);
@@ -101,7 +134,7 @@ static void *worker_main(void *opaque)
 /* An idle worker counts for one queued item: one more is made when there are more items than those. */
 static bool worker_wanted_locked(void)
 {
-    return g_queue_get_length(&pool.queue) > pool.idle && pool.threads < WORKER_MAX_THREADS;
+    return pool.queued_count > pool.idle && pool.threads < WORKER_MAX_THREADS;
 }
 
 static void worker_spawn(void)
@@ -118,7 +151,7 @@ static void worker_spawn(void)
     log_warn("%s", err->message);
     pthread_mutex_lock(&pool.lock);
     if (--pool.threads == 0)
-        item = g_queue_pop_head(&pool.queue);
+        item = pop_locked();
     pthread_mutex_unlock(&pool.lock);
     if (item)
         item_run(item);
@@ -131,7 +164,7 @@ void worker_submit(void (*work)(void *opaque), EventLoop *loop, void (*done)(voi
 
     *item = (WorkItem){ .work = work, .done = done, .opaque = opaque, .loop = loop };
     pthread_mutex_lock(&pool.lock);
-    g_queue_push_tail(&pool.queue, item);
+    push_locked(item);
     pool.outstanding++;
     spawn = worker_wanted_locked();
     if (spawn)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * commit: what an image has of its own goes into its backing file, or into one further down (-b).
- *
- * The chain is opened image by image, because the one that is written has to be opened for writing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,34 +15,17 @@ typedef struct CommitArgs {
     uint64_t rate;
 } CommitArgs;
 
-/* Opens what lies below node, and below that, until the target, which is returned. */
-static BlockNode *open_below(const CommitArgs *args, BlockNode *node, GError **errp)
+/* The image to write to, which is made writable. */
+static BlockNode *open_target(const CommitArgs *args, BlockNode *top, GError **errp)
 {
-    g_autoptr(GPtrArray) seen = g_ptr_array_new_with_free_func(g_free);
-
-    g_ptr_array_add(seen, g_strdup(args->base.operands[0]));
-    for (;;) {
-        g_autofree char *format = NULL, *path = img_backing_path(node, &format);
-        if (!path) {
-            error_set(errp, args->target ? "image '%s' does not lie over '%s'" : "image '%s' has no backing file to commit to",
-                      args->base.operands[0], args->target);
-            return NULL;
-        }
-        if (!img_chain_note(seen, path, errp))
-            return NULL;
+    for (BlockNode *node = top; node->backing; node = node->backing) {
         g_autofree char *name = node->driver->backing_file(node, NULL);
-        bool is_target = !args->target || strcmp(args->target, path) == 0 || strcmp(args->target, name) == 0;
-        ImgOpen how = {.format = format, .cache = args->base.cache, .flags = is_target ? BLOCK_OPEN_RDWR : BLOCK_OPEN_NO_BACKING};
-        BlockNode *below = img_open(path, &how, errp);
-        if (!below) {
-            g_prefix_error(errp, "backing file of '%s': ", node->filename);
-            return NULL;
-        }
-        block_node_set_backing(node, below);
-        if (is_target)
-            return below;
-        node = below;
+        if (!args->target || strcmp(args->target, node->backing->filename) == 0 || g_strcmp0(args->target, name) == 0)
+            return block_node_reopen(node->backing, true, errp) ? node->backing : NULL;
     }
+    error_set(errp, args->target ? "image '%s' does not lie over '%s'" : "image '%s' has no backing file to commit to",
+              args->base.operands[0], args->target);
+    return NULL;
 }
 
 static bool commit(const CommitArgs *args, BlockNode *top, BlockNode *target, GError **errp)
@@ -75,8 +56,8 @@ static bool commit(const CommitArgs *args, BlockNode *top, BlockNode *target, GE
 static int run(void *opaque, GError **errp)
 {
     const CommitArgs *args = opaque;
-    g_autoptr(BlockNode) top = img_open_operand(&args->base, BLOCK_OPEN_RDWR | BLOCK_OPEN_NO_BACKING, errp);
-    BlockNode *target = top ? open_below(args, top, errp) : NULL;
+    g_autoptr(BlockNode) top = img_open_operand(&args->base, BLOCK_OPEN_RDWR, errp);
+    BlockNode *target = top ? open_target(args, top, errp) : NULL;
 
     if (!target || !commit(args, top, target, errp))
         return -1;

@@ -91,16 +91,6 @@ char *img_backing_path(BlockNode *node, char **format)
     return name ? block_backing_path(node, name) : NULL;
 }
 
-bool img_chain_note(GPtrArray *seen, const char *path, GError **errp)
-{
-    for (guint i = 0; i < seen->len; i++) {
-        if (strcmp(g_ptr_array_index(seen, i), path) == 0)
-            return error_set(errp, "image '%s' is its own backing file", path);
-    }
-    g_ptr_array_add(seen, g_strdup(path));
-    return true;
-}
-
 bool img_flush(BlockNode *node, GError **errp)
 {
     int ret = block_flush(node);

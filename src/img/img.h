@@ -114,8 +114,6 @@ void img_print_create_help(const BlockDriver *driver);
 bool img_wants_create_help(GPtrArray *lists);
 /* The file a node's header names, where it is, relative names resolved; NULL: none. */
 char *img_backing_path(BlockNode *node, char **format);
-/* Notes the path of an image on the way down a chain; false: it was met before. */
-bool img_chain_note(GPtrArray *seen, const char *path, GError **errp);
 /* Everything written so far is on disk, or an error. */
 bool img_flush(BlockNode *node, GError **errp);
 bool img_parse_size(const char *text, const char *what, uint64_t *out, GError **errp);

@@ -134,6 +134,17 @@ static void print_info(BlockNode *node)
 
 /* --- the command --- */
 
+/* Notes the path of an image on the way down the chain; false: it was met before. */
+static bool note_path(GPtrArray *seen, const char *path, GError **errp)
+{
+    for (guint i = 0; i < seen->len; i++) {
+        if (strcmp(g_ptr_array_index(seen, i), path) == 0)
+            return error_set(errp, "image '%s' is its own backing file", path);
+    }
+    g_ptr_array_add(seen, g_strdup(path));
+    return true;
+}
+
 /* All images, each by itself: one that is missing does not hide those above. */
 static bool show(const InfoArgs *args, json_t *all, GError **errp)
 {
@@ -142,7 +153,7 @@ static bool show(const InfoArgs *args, json_t *all, GError **errp)
     ImgOpen how = {.flags = BLOCK_OPEN_NO_BACKING | BLOCK_OPEN_CHECK, .image_opts = args->base.image_opts, .force_share = args->base.force_share};
 
     while (name) {
-        if (!img_chain_note(seen, name, errp))
+        if (!note_path(seen, name, errp))
             return false;
         how.format = format;
         g_autoptr(BlockNode) node = img_open(name, &how, errp);

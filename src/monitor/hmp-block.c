@@ -2,6 +2,8 @@
 /*
  * Human monitor commands about disks.
  */
+#include <string.h>
+
 #include "block/backend.h"
 #include "config/keyval.h"
 #include "core/error.h"
@@ -64,6 +66,19 @@ static bool block_resize(HmpContext *ctx, GError **errp)
     return blk_resize(blk, size, errp);
 }
 
+static bool commit(HmpContext *ctx, GError **errp)
+{
+    g_autofree char *id = NULL;
+    unsigned count;
+
+    if (!hmp_need_word(ctx, "the drive, or 'all'", &id, errp) || !hmp_end(ctx, errp))
+        return false;
+    if (strcmp(id, "all") == 0)
+        return blk_commit_all(&count, errp);
+    BlockBackend *blk = blk_find(id);
+    return blk ? blk_commit(blk, errp) : error_set(errp, "there is no drive '%s'; 'info block' lists them", id);
+}
+
 static bool eject(HmpContext *ctx, GError **errp)
 {
     bool force = hmp_take_flag(ctx, 'f');
@@ -92,6 +107,7 @@ const HmpCommand hmp_block_commands[] = {
     {"info blockstats", NULL, info_blockstats, "the drives' counters"},
     {"change", "[-f] DRIVE FILE [FORMAT]", change, "put another medium into a CD-ROM drive; -f: even if it is locked"},
     {"eject", "[-f] DRIVE", eject, "take the medium out of a CD-ROM drive"},
+    {"commit", "DRIVE|all", commit, "write a drive's changes into its backing file (snapshot=on, overlays)"},
     {"block_resize", "DRIVE SIZE", block_resize, "grow or shrink a drive's image"},
     {0},
 };

@@ -105,6 +105,53 @@ static void with_snapshot_the_image_stays_as_it_is(void **state)
     assert_int_equal(contents[70000], 0);
 }
 
+static void commit_writes_the_changes_of_a_snapshot_to_the_image(void **state)
+{
+    BlockBackend *blk = accept("if=none,snapshot=on");
+    uint8_t buf[4096];
+    unsigned count;
+    g_autoptr(GError) err = NULL;
+
+    memset(buf, 0x77, sizeof(buf));
+    assert_int_equal(blk_pwrite(blk, 40960, buf, sizeof(buf), 0), 0);
+    if (!blk_commit_all(&count, &err))
+        fail_msg("%s", err->message);
+    assert_int_equal(count, 1);
+    assert_true(blk_root(blk)->backing->read_only);
+    BlockStatus status;
+    assert_int_equal(block_status(blk_root(blk), 0, 1 * MIB, &status), 0);
+    assert_false(status.flags & BLOCK_STATUS_ALLOCATED); /* nothing is left above */
+    assert_int_equal(status.bytes, 1 * MIB);
+    memset(buf, 0, sizeof(buf));
+    assert_int_equal(blk_pread(blk, 40960, buf, sizeof(buf)), 0);
+    assert_int_equal(buf[0], 0x77);
+    drives_close();
+    blk = accept("if=none");
+    assert_int_equal(blk_pread(blk, 40960, buf, sizeof(buf)), 0);
+    assert_int_equal(buf[4095], 0x77);
+    memset(buf, 0, sizeof(buf)); /* as the other tests have it */
+    assert_int_equal(blk_pwrite(blk, 40960, buf, sizeof(buf), 0), 0);
+}
+
+static void commit_leaves_an_image_alone_that_others_use_or_that_is_read_only(void **state)
+{
+    BlockBackend *blk = accept("if=none,snapshot=on");
+    BlockNode *reader = block_node_open_file(image, "raw", 0, NULL);
+    g_autoptr(GError) err = NULL;
+
+    assert_non_null(reader);
+    assert_false(blk_commit(blk, &err));
+    assert_non_null(strstr(err->message, "in use"));
+    assert_null(block_node_open_file(image, "raw", BLOCK_OPEN_RDWR, NULL)); /* it is locked as before */
+    block_node_unref(reader);
+    assert_true(blk_commit(blk, NULL));
+    drives_close();
+    g_clear_error(&err);
+    blk = accept("if=none,snapshot=on,read-only=on");
+    assert_false(blk_commit(blk, &err));
+    assert_non_null(strstr(err->message, "read-only"));
+}
+
 static void a_cd_is_read_only(void **state)
 {
     assert_true(blk_is_read_only(accept("media=cdrom")));
@@ -231,6 +278,8 @@ int main(void)
         cmocka_unit_test_teardown(an_ide_drive_has_a_channel_and_a_unit, teardown),
         cmocka_unit_test_teardown(the_cache_mode_sets_what_it_stands_for, teardown),
         cmocka_unit_test_teardown(with_snapshot_the_image_stays_as_it_is, teardown),
+        cmocka_unit_test_teardown(commit_writes_the_changes_of_a_snapshot_to_the_image, teardown),
+        cmocka_unit_test_teardown(commit_leaves_an_image_alone_that_others_use_or_that_is_read_only, teardown),
         cmocka_unit_test_teardown(a_cd_is_read_only, teardown),
         cmocka_unit_test_teardown(mistakes_are_named, teardown),
         cmocka_unit_test_teardown(a_drive_nobody_took_is_an_error, teardown),

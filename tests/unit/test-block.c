@@ -195,6 +195,28 @@ static void *drain_elsewhere(void *opaque)
     return NULL;
 }
 
+static void requests_wait_while_the_backend_is_held(void **state)
+{
+    BlockNode *node;
+    BlockBackend *blk = backend_on_record(&node);
+    Call before, during[3];
+
+    start(blk, &before, BLOCK_WRITE, 0, 0);
+    blk_hold(blk);
+    assert_true(before.done); /* holding drains */
+    for (unsigned i = 0; i < 3; i++)
+        start(blk, &during[i], BLOCK_WRITE, 8192 * i, 0);
+    blk_hold(blk);
+    assert_int_equal(blk_in_flight(blk), 0);
+    blk_release(blk);
+    assert_int_equal(record_of(node)->log->len, 1);
+    blk_release(blk);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(finish(&during[i]), 0);
+    assert_int_equal(record_of(node)->log->len, 4);
+    blk_unref(blk);
+}
+
 static void a_thread_without_a_loop_can_drain(void **state)
 {
     BlockNode *node;
@@ -547,6 +569,7 @@ int main(void)
         cmocka_unit_test(writes_are_flushed_when_the_guest_switches_the_cache_off),
         cmocka_unit_test(zeroes_are_detected_when_asked_for),
         cmocka_unit_test(drain_waits_for_all_requests),
+        cmocka_unit_test(requests_wait_while_the_backend_is_held),
         cmocka_unit_test(a_thread_without_a_loop_can_drain),
         cmocka_unit_test(after_reset_running_requests_are_stale),
         cmocka_unit_test(errors_are_reported_or_ignored_as_the_policy_says),

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An engine's transfer under way: what both engines keep for each, and the ones that are free.
+ *
+ * Locking: EngineOps.lock guards the free ones; a leaf. Any thread.
+ */
+#ifndef SRC_BLOCK_ENGINE_OP_H
+#define SRC_BLOCK_ENGINE_OP_H
+
+#include "src/block/file-int.h"
+
+typedef struct EngineOp EngineOp;
+struct EngineOp {
+    BlockIo *io;
+    FileNode *file;
+    RangeHold hold; /* O_DIRECT writes: of the file's writes */
+    bool held;
+    EngineOp *next; /* free ones */
+};
+
+typedef struct EngineOps {
+    size_t size; /* of the engine's struct, which begins with EngineOp */
+    pthread_mutex_t lock;
+    EngineOp *free;
+} EngineOps;
+
+void engine_ops_init(EngineOps *ops, size_t size);
+void engine_ops_release(EngineOps *ops);
+/* NULL: a write in the neighbourhood has to end first; a worker waits for it. */
+EngineOp *engine_op_begin(EngineOps *ops, FileNode *file, BlockIo *io);
+/* The host did not take it. */
+void engine_op_drop(EngineOps *ops, EngineOp *op);
+/* The host's result for op, which is free after: true with io's outcome in *ret; false: a worker does all of io again. */
+bool engine_op_end(EngineOps *ops, EngineOp *op, long result, int *ret);
+
+#endif
