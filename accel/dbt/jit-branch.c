@@ -94,12 +94,12 @@ static void emit_indirect(JitTranslator *t)
     emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, jumps.host)); /* jmp */
 }
 
-static void emit_page_check(JitTranslator *t, uint32_t again)
+static void emit_page_check(JitTranslator *t, uint64_t page, uint32_t id, uint32_t again)
 {
-    uint32_t slot = t->unit->rip >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1);
+    uint32_t slot = page & (JIT_ITLB_SIZE - 1);
 
     emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, MODE_AREA(t, itlb) + 4 * (int32_t)slot);
-    emit32(t->hot, t->unit->page_id);
+    emit32(t->hot, id);
     emit_jcc(t->hot, HOST_NE, again);
 }
 
@@ -115,19 +115,22 @@ void jit_emit_entries(JitTranslator *t)
     bool save = t->save_point < 0, flags = t->live_in || save;
     uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, flags);
     JitUnit *u = t->unit;
+    uint64_t page = u->rip >> GUEST_PAGE_BITS;
 
     u->entry_far = u->entry_back = t->hot->at;
     if (flags)
         jit_emit_save_flags(t);
     u->entry_indirect = t->hot->at;
-    emit_page_check(t, again);
-    if (!flags)
+    emit_page_check(t, page, u->page_id, again);
+    if (!flags && !u->next_page_id)
         u->entry_back = t->hot->at;
+    if (u->next_page_id) /* an instruction that crosses: nobody near has looked there */
+        emit_page_check(t, page + 1, u->next_page_id, again);
     emit_request_check(t, again);
     if (t->live_in)
         emit_load_flags(t);
     u->body = t->hot->at;
-    u->entry_near = save ? u->entry_far : u->body;
+    u->entry_near = save || u->next_page_id ? u->entry_far : u->body;
 }
 
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)

@@ -94,7 +94,7 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
 
     if (u)
         return u;
-    if (block->crosses || block == jit->v->cache->once || ++block->heat < jit->v->accel->translate_after)
+    if (block == jit->v->cache->once || ++block->heat < jit->v->accel->translate_after)
         return NULL;
     u = jit_translate(jit, block, rip);
     if (!u) {

@@ -140,7 +140,7 @@ JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
 {
     JitUnit *u;
 
-    if (!jit_code_has_room(jit) || jit->unit_count == jit->unit_max ||
+    if (!jit_code_has_room(jit) || jit->unit_count + 2 > jit->unit_max ||
         jit->exit_count + JIT_EXIT_MAX > jit->exit_max || jit->offset_count + BLOCK_MAX_INSNS > jit->offset_max)
         return NULL;
     u = &jit->units[jit->unit_count];
@@ -152,20 +152,43 @@ JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
         .mode = jit->mode,
         .pure = true,
         .page_id = page_id(jit, rip, block->gpa),
+        .next_page_id = block->crosses ? page_id(jit, rip + GUEST_PAGE_SIZE, block->gpa_next) : 0,
         .first_exit = jit->exit_count,
         .offsets = jit->offset_count,
     };
     return u;
 }
 
-void jit_unit_publish(DbtJit *jit, JitUnit *unit)
+static void list_by_page(DbtJit *jit, JitUnit *unit)
 {
     uint32_t *head = page_head(jit, unit->page);
 
-    jit->unit_count++;
-    unit->valid = true;
     unit->next_in_page = *head;
     *head = unit->id + 1;
+}
+
+/* A record that stands for the unit in the list of its second page. */
+static void list_by_next_page(DbtJit *jit, const JitUnit *unit)
+{
+    JitUnit *stand_in = &jit->units[jit->unit_count];
+
+    *stand_in = (JitUnit){
+        .page = unit->block->page_generation[1],
+        .id = jit->unit_count++,
+        .begin = unit->end,
+        .end = unit->end,
+        .stands_for = unit->id + 1,
+    };
+    list_by_page(jit, stand_in);
+}
+
+void jit_unit_publish(DbtJit *jit, JitUnit *unit)
+{
+    jit->unit_count++;
+    unit->valid = true;
+    list_by_page(jit, unit);
+    if (unit->next_page_id)
+        list_by_next_page(jit, unit);
     unit->next_of_block = unit->block->units;
     unit->block->units = unit;
     jit->stats.units++;
@@ -221,8 +244,13 @@ static unsigned jump_slot(uint64_t rip)
 
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit)
 {
+    uint32_t *itlb = jit->area->mode[unit->mode].itlb;
+    uint64_t page = unit->rip >> GUEST_PAGE_BITS;
+
     jit->lower_modes |= (uint32_t)!(unit->rip >> 63) << unit->mode;
-    jit->area->mode[unit->mode].itlb[unit->rip >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1)] = unit->page_id;
+    itlb[page & (JIT_ITLB_SIZE - 1)] = unit->page_id;
+    if (unit->next_page_id)
+        itlb[(page + 1) & (JIT_ITLB_SIZE - 1)] = unit->next_page_id;
 }
 
 void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
@@ -298,6 +326,8 @@ static void drop_page(DbtJit *jit, const uint32_t *generation)
 
         if (u->page == generation) {
             *link = u->next_in_page;
+            if (u->stands_for)
+                u = &jit->units[u->stands_for - 1];
             if (u->valid)
                 jit_unit_drop(jit, u);
         } else {

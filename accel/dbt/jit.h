@@ -134,6 +134,8 @@ typedef struct JitUnit {
     uint32_t entry_far;   /* a link from another page: looks at the page's id, too */
     uint32_t entry_indirect; /* the same, flags in frame.flags */
     uint32_t page_id;
+    uint32_t next_page_id; /* of the page its only instruction goes on in; 0: it does not */
+    uint32_t stands_for;   /* not a unit, but for one (id + 1) in the list of its second page */
     uint32_t first_exit, exit_count;
     bool pure;            /* registers and memory are all it works on */
     uint32_t flags_out;   /* arithmetic flags all its direct successors need */
