@@ -293,6 +293,28 @@ CpuModel *cpu_model_new_for_machine(Machine *machine, GError **errp)
     return cpu_model_new(&machine->cpu, &machine->smp, supported, errp);
 }
 
+CpuModel *cpu_model_expand(Machine *machine, const char *text, GError **errp)
+{
+    g_autofree CpuidTable *supported = g_new0(CpuidTable, 1);
+    CpuOptions options = {0};
+    CpuModel *model;
+
+    if (!cpu_options_parse(&options, text, errp))
+        return NULL;
+    if (cpu_model_is_max(options.model) && machine->accel->ops->supported_cpuid)
+        machine->accel->ops->supported_cpuid(machine->accel, supported);
+    model = cpu_model_new(&options, &machine->smp, supported, errp);
+    cpu_options_release(&options);
+    return model;
+}
+
+void cpu_model_foreach_feature(const CpuModel *model, void (*fn)(const char *name, bool on, void *opaque),
+                               void *opaque)
+{
+    for (const CpuFeature *f = cpu_features; f->name; f++)
+        fn(f->name, feature_set_has(&model->features, f), opaque);
+}
+
 void cpu_model_free(CpuModel *model)
 {
     if (!model)

@@ -19,7 +19,8 @@
 /* hmp-table.c: each ends with .name NULL; ends with NULL. */
 extern const HmpCommand *const hmp_command_tables[];
 extern const HmpCommand hmp_vm_commands[], hmp_cpu_commands[], hmp_memory_commands[], hmp_machine_commands[],
-    hmp_paging_commands[], hmp_interrupt_commands[], hmp_block_commands[], hmp_pci_commands[];
+    hmp_paging_commands[], hmp_interrupt_commands[], hmp_block_commands[], hmp_pci_commands[],
+    hmp_input_commands[];
 
 HmpHandler hmp_help, hmp_info;
 

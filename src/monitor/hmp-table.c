@@ -7,5 +7,6 @@
 /* The first match counts: "info" alone is the last row of the last table. */
 const HmpCommand *const hmp_command_tables[] = {
     hmp_vm_commands,        hmp_cpu_commands,   hmp_memory_commands,  hmp_paging_commands,
-    hmp_interrupt_commands, hmp_block_commands, hmp_pci_commands,     hmp_machine_commands, NULL,
+    hmp_interrupt_commands, hmp_block_commands, hmp_pci_commands,     hmp_input_commands,
+    hmp_machine_commands,   NULL,
 };

@@ -2,6 +2,8 @@
 /*
  * QMP commands about CPUs.
  */
+#include <string.h>
+
 #include "hw/i386/cpu-model.h"
 #include "monitor-internal.h"
 #include "qmp-schema.h"
@@ -55,6 +57,44 @@ static json_t *query_cpu_definitions(Monitor *mon, json_t *args, GError **errp)
 
     cpu_model_foreach(add_model, list);
     return list;
+}
+
+/* "name,avx2=on,..." */
+static char *model_text(json_t *model, GError **errp)
+{
+    g_autoptr(GString) text = g_string_new(qmp_arg_str(model, "name"));
+    json_t *props = json_object_get(model, "props"), *value;
+    const char *key;
+
+    json_object_foreach(props, key, value) {
+        if (json_is_boolean(value))
+            g_string_append_printf(text, ",%s=%s", key, json_is_true(value) ? "on" : "off");
+        else if (json_is_integer(value))
+            g_string_append_printf(text, ",%s=%" JSON_INTEGER_FORMAT, key, json_integer_value(value));
+        else if (json_is_string(value) && !strchr(json_string_value(value), ','))
+            g_string_append_printf(text, ",%s=%s", key, json_string_value(value));
+        else
+            return (char *)qmp_fail(errp, QMP_GENERIC_ERROR, "Property '%s' has a value no property takes", key);
+    }
+    return g_strdup(text->str);
+}
+
+static void add_feature(const char *name, bool on, void *props)
+{
+    json_object_set_new(props, name, json_boolean(on));
+}
+
+static json_t *query_cpu_model_expansion(Monitor *mon, json_t *args, GError **errp)
+{
+    json_t *asked = json_object_get(args, "model"), *props;
+    g_autofree char *text = model_text(asked, errp);
+    g_autoptr(CpuModel) model = text ? cpu_model_expand(mon->machine, text, errp) : NULL;
+
+    if (!model)
+        return NULL;
+    props = json_object();
+    cpu_model_foreach_feature(model, add_feature, props);
+    return json_pack("{s:{s:s, s:o}}", "model", "name", qmp_arg_str(asked, "name"), "props", props);
 }
 
 static json_t *query_target(Monitor *mon, json_t *args, GError **errp)
@@ -112,12 +152,34 @@ static const QmpMember definition_members[] = {
 static const QmpType definition_type = {QMP_OBJECT, "CpuDefinitionInfo", definition_members};
 static const QmpType definition_list = {QMP_ARRAY, .element = &definition_type};
 
+static const char *const expansion_values[] = {"static", "full", NULL};
+static const QmpType expansion_enum = {QMP_ENUM, "CpuModelExpansionType", .values = expansion_values};
+
+static const QmpType props_type = {QMP_OBJECT, "CpuModelProps", .more_members = true};
+static const QmpMember model_members[] = {
+    {"name", &qmp_str, false, NULL},
+    {"props", &props_type, true, "features and properties, by name"},
+    {0},
+};
+static const QmpType model_type = {QMP_OBJECT, "CpuModelInfo", model_members};
+
+static const QmpMember expansion_members[] = {{"model", &model_type, false, NULL}, {0}};
+static const QmpType expansion_type = {QMP_OBJECT, "CpuModelExpansionInfo", expansion_members};
+
+static const QmpMember expansion_args[] = {
+    {"type", &expansion_enum, false, "both give all features"},
+    {"model", &model_type, false, NULL},
+    {0},
+};
+
 static const QmpMember target_members[] = {{"arch", &target_enum, false, NULL}, {0}};
 static const QmpType target_type = {QMP_OBJECT, "TargetInfo", target_members};
 
 const QmpCommand qmp_cpu_commands[] = {
     {"inject-nmi", NULL, NULL, inject_nmi, "send a non-maskable interrupt to all CPUs"},
     {"query-cpu-definitions", NULL, &definition_list, query_cpu_definitions, "the CPU models there are"},
+    {"query-cpu-model-expansion", expansion_args, &expansion_type, query_cpu_model_expansion,
+     "the features a CPU model has here"},
     {"query-cpus-fast", NULL, &cpu_list, query_cpus_fast, "the CPUs and their threads"},
     {"query-hotpluggable-cpus", NULL, &hotpluggable_list, query_hotpluggable_cpus, "the CPUs the machine can have: those it has"},
     {"query-target", NULL, &target_type, query_target, "the guest's architecture"},

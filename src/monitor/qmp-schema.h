@@ -77,7 +77,7 @@ typedef struct QmpEvent {
 /* qmp-table.c: the areas' tables, each ending with .name NULL; ends with NULL. */
 extern const QmpCommand *const qmp_command_tables[];
 extern const QmpCommand qmp_session_commands[], qmp_vm_commands[], qmp_cpu_commands[], qmp_memory_commands[],
-    qmp_char_commands[], qmp_device_commands[], qmp_block_commands[], qmp_pci_commands[];
+    qmp_char_commands[], qmp_device_commands[], qmp_block_commands[], qmp_pci_commands[], qmp_input_commands[];
 const QmpCommand *qmp_command_find(const char *name);
 /* qmp-events.c */
 extern const QmpEvent qmp_events[VM_EVENT_COUNT];

@@ -51,5 +51,5 @@ void qmp_print_help(GString *out)
 
 const QmpCommand *const qmp_command_tables[] = {
     qmp_session_commands, qmp_vm_commands, qmp_cpu_commands, qmp_memory_commands, qmp_char_commands, qmp_device_commands,
-    qmp_block_commands,   qmp_pci_commands, NULL,
+    qmp_block_commands,   qmp_pci_commands, qmp_input_commands, NULL,
 };

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import socket
 import tempfile
 
@@ -343,6 +344,92 @@ def monitors_that_cannot_be_are_refused_in_one_line():
     check_refused(BASE + ["-kernel", ECHO, "-mon", "x,mode=tree"], "mode=tree")
     check_refused(BASE + ["-kernel", ECHO, "-chardev", "null,id=c", "-mon", "c,mode=control", "-mon", "c,mode=control"],
                   "'c' is in use")
+
+
+class Ports:
+    """A machine without running CPUs, whose ports the test reads (qtest on its standard input and output)."""
+
+    def __init__(self, vm):
+        self.vm = vm
+
+    def command(self, line):
+        self.vm.send(line + "\n")
+        return self.vm.expect(re.compile(r"^OK(.*)\n", re.M)).group(1).split()
+
+    def received(self):
+        """What the 8042 has for the guest, and whether it came from the mouse."""
+        data = []
+        while (status := int(self.command("inb 0x64")[0], 16)) & 1:
+            data.append((int(self.command("inb 0x60")[0], 16), bool(status & 0x20)))
+        return data
+
+    def keyboard(self):
+        data = self.received()
+        assert all(not mouse for _, mouse in data), data
+        return bytes(value for value, _ in data).hex()
+
+
+@suite.test
+def keys_and_movements_reach_the_guest():
+    args = ["-accel", "qtest", "-display", "none", "-nodefaults", "-qtest", "stdio", *qmp_args(PATH)]
+    with Vm(args, tty=False) as vm, Qmp(PATH) as qmp:
+        ports = Ports(vm)
+        ports.command("outb 0x64 0x60")
+        ports.command("outb 0x60 0x40")  # both devices on, translation to the first scan code set
+        ports.received()
+        assert qmp.hmp("sendkey ctrl-alt-delete") == ""
+        assert qmp.hmp("sendkey 0x1e 20") == ""
+        assert ports.keyboard() == "1d38e053"
+        ports.command(f"clock_step {100 * 10**6}")
+        assert ports.keyboard() == "e0d3b89d" + "1e"  # all let go, then the next
+        ports.command(f"clock_step {20 * 10**6}")
+        assert ports.keyboard() == "9e"
+        qmp.cmd("send-key", {"keys": [{"type": "qcode", "data": "shift"}, {"type": "number", "data": 0x10}],
+                             "hold-time": 5})
+        ports.command(f"clock_step {5 * 10**6}")
+        assert ports.keyboard() == "2a10" + "90aa"
+        for byte in (0xd4, 0xf4):  # the mouse sends
+            ports.command(f"outb {0x64 if byte == 0xd4 else 0x60:#x} {byte:#x}")
+        assert ports.received() == [(0xfa, True)]
+        assert qmp.hmp("mouse_move 5 -3") == "" and qmp.hmp("mouse_button 1") == ""
+        qmp.cmd("input-send-event", {"events": [
+            {"type": "btn", "data": {"button": "left", "down": False}},
+            {"type": "key", "data": {"down": True, "key": {"type": "qcode", "data": "spc"}}}]})
+        data = ports.received()
+        packets = [value for value, mouse in data if mouse]
+        assert packets[1:3] == [5, 3] and packets[0] & 7 == 0 and packets[3] & 7 == 1 and packets[6] & 7 == 0, data
+        assert [value for value, mouse in data if not mouse] == [0x39]
+
+
+@suite.test
+def keys_that_are_not_are_refused():
+    with Vm(BASE + qmp_args(PATH)), Qmp(PATH) as qmp:
+        for line, mention in (("sendkey hyper-x", "'hyper'"), ("sendkey a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q", "1 to 16"),
+                              ("sendkey 0x80", "'0x80'"), ("sendkey a 100000", "60000"),
+                              ("mouse_button 9", "4 (right)"),
+                              ("mouse_move 1", "how far down"), ("mouse_move 1 x", "'x'")):
+            assert mention in qmp.hmp(line), line
+        key = {"type": "qcode", "data": "nokey"}
+        assert "'nokey'" in str(error_of(qmp, "send-key", {"keys": [key]}))
+        assert "1 to 16" in str(error_of(qmp, "send-key", {"keys": []}))
+        button = {"type": "btn", "data": {"down": True}}
+        assert "'button'" in str(error_of(qmp, "input-send-event", {"events": [button]}))
+        assert "'nokey'" in str(error_of(qmp, "input-send-event", {"events": [
+            {"type": "key", "data": {"down": True, "key": key}}]}))
+
+
+@suite.test
+def cpu_models_are_expanded_to_their_features():
+    with Vm(BASE + qmp_args(PATH)), Qmp(PATH) as qmp:
+        def props(name, **more):
+            answer = qmp.cmd("query-cpu-model-expansion", {"type": "full", "model": {"name": name, "props": more}})
+            assert answer["model"]["name"] == name
+            return answer["model"]["props"]
+        plain, changed = props("qemu64"), props("qemu64", avx2=True, sse2=False)
+        assert plain["lm"] is True and plain["avx2"] is False and changed["sse2"] is False
+        assert {name for name in plain if plain[name] != changed[name]} >= {"sse2"}
+        unknown = {"type": "full", "model": {"name": "qemu65"}}
+        assert "qemu64" in str(error_of(qmp, "query-cpu-model-expansion", unknown))
 
 
 suite.main()

@@ -57,6 +57,12 @@ unsigned cpu_model_phys_bits(const CpuModel *model);
 /* Whether the guest sees a feature, by its name in the feature table ("x2apic"). The name must exist. */
 bool cpu_model_has(const CpuModel *model, const char *feature);
 
+/* What "-cpu text" would be on this machine: max and host with what its accelerator offers, others as they are. */
+CpuModel *cpu_model_expand(Machine *machine, const char *text, GError **errp);
+/* Each feature by its first name, and whether the model has it. */
+void cpu_model_foreach_feature(const CpuModel *model, void (*fn)(const char *name, bool on, void *opaque),
+                               void *opaque);
+
 /* Names and descriptions of the models, in the table's order. */
 void cpu_model_foreach(void (*fn)(const char *name, const char *desc, void *opaque), void *opaque);
 /* "-cpu help": models with their descriptions, then features and properties. */
