@@ -169,6 +169,7 @@ typedef struct Fields {
     uint8_t reg, rm, vvvv, opcode_reg;
     bool opcode_has_reg, memory;
     bool need_rex, no_rex; /* SPL..DIL; AH..BH */
+    uint8_t swapped;       /* AL..BL stands for AH..BH, HOST_NO_REG: none does */
     bool has_gpr;
     HostAddress at;        /* the memory operand */
     uint8_t pool[2];       /* scratch registers not given away */
@@ -211,15 +212,18 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
 
     if (!is_gpr(op->reg.value) && !is_vector(op->reg.value))
         return true;
+    /* Implicit registers are never RSP, R9, R10 or R11. */
+    if (is_gpr(op->reg.value) && op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
+        return true;
     if (is_vector(op->reg.value)) {
         host = (uint8_t)ZydisRegisterGetId(op->reg.value);
+    } else if (is_high_byte(op->reg.value) && f->memory) {
+        /* The address has a REX prefix, with which these cannot be named. */
+        host = f->swapped = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH);
     } else if (is_high_byte(op->reg.value)) {
         f->no_rex = true;
         host = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH + 4);
     } else {
-        /* Implicit registers are never RSP, R9, R10 or R11. */
-        if (op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
-            return true;
         host = assign(f, op);
         f->need_rex |= op->reg.value >= ZYDIS_REGISTER_SPL && op->reg.value <= ZYDIS_REGISTER_DIL;
     }
@@ -251,7 +255,7 @@ static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
 
-    *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_ADDR, HOST_TEMP}};
+    *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_ADDR, HOST_TEMP}, .swapped = HOST_NO_REG};
     f->memory = place != NULL;
     f->pool_count = 2;
     if (place) {
@@ -356,27 +360,46 @@ static const ZydisDecodedOperand *memory_operand(const JitInsn *in)
     return NULL;
 }
 
+/* xchg al, ah and its like. */
+static void emit_swap(JitTranslator *t, const Fields *f)
+{
+    if (f->swapped != HOST_NO_REG)
+        emit_bytes(t->hot, (const uint8_t[]){0x86, 0xc0 | (f->swapped + 4) << 3 | f->swapped}, 2);
+}
+
+/* The memory operand, and the fields with it. */
+static bool emit_memory(JitTranslator *t, const JitInsn *in, const ZydisDecodedOperand *mem, Fields *f)
+{
+    JitPlace place = {{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
+    bool write = mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+
+    /* A register that is swapped must not be part of the address. */
+    if (f->swapped != HOST_NO_REG)
+        return in->dec.mnemonic != ZYDIS_MNEMONIC_CMPXCHG && jit_emit_operand(t, in, mem->size / 8, write);
+    return jit_emit_place(t, in, mem->size / 8, write, f->spilled_count, &place) && fill_fields(f, in, &place);
+}
+
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
 {
     const ZydisDecodedOperand *mem = memory_operand(in);
-    /* Any place tells how many scratch registers are needed; high bytes go with none. */
+    /* Any place tells how many scratch registers are needed. */
     JitPlace place = {{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
     Fields f;
 
     if (!fill_fields(&f, in, mem ? &place : NULL))
         return false;
-    if (mem && (!jit_emit_place(t, in, mem->size / 8, mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE,
-                                f.spilled_count, &place) ||
-                !fill_fields(&f, in, &place)))
+    if (mem && !emit_memory(t, in, mem, &f))
         return false;
     for (unsigned i = 0; i < f.spilled_count; i++) {
         if (f.spilled[i].load)
             jit_emit_load_spill(t, f.spilled[i].host, f.spilled[i].guest);
     }
+    emit_swap(t, &f);
     if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         emit_vex(t->hot, &f, in);
     else
         emit_legacy(t->hot, &f, in);
+    emit_swap(t, &f);
     for (unsigned i = 0; i < f.spilled_count; i++) {
         if (f.spilled[i].store)
             jit_emit_store_spill(t, f.spilled[i].guest, f.spilled[i].host);

@@ -3,16 +3,16 @@
  * MOVS STOS LODS CMPS SCAS, alone and repeated, upwards (JIT_MODE_DOWN is not set) and at the address size of
  * the mode; the other forms are the interpreter's (op-string.c).
  *
- * A repeated one runs as the host's own, on host addresses, if all of it lies in one page of plain RAM on
- * each side: the length is tried first, then the page, then whether the page holds the length. What
- * does not pass is the interpreter's as a whole, piece by piece. Overlaps, flags, and the registers
- * behind it are the host's: guest and host addresses differ by a constant, which is added back in the end.
+ * A repeated one runs as the host's own on host addresses, page by page: a piece ends where a page of either
+ * side does, and behind each piece the registers are exact, so that what the next one meets (a page without an
+ * entry, a request to leave, an element across a page's end) is the interpreter's from there on. Overlaps
+ * and flags are the host's: guest and host addresses differ by a constant, which is added back.
  *
- *     cmp  rcx, 4096 / size ; ja miss
- *     rsi -> host address in frame.temp ; rdi -> host address in r10
- *     r11 = guest rdi - host rdi ; frame.temp = guest rsi - host rsi
- *     rep movs
- *     rdi += r11 ; rsi += frame.temp
+ *     top: rsi -> host address in frame.temp ; rdi -> host address in frame.string[0]
+ *          r10 = elements to the end of the page, at most rcx ; frame.string[1] = rcx - r10 ; rcx = r10
+ *          r11 = guest rdi - host rdi ; frame.temp = guest rsi - host rsi
+ *          rep movs
+ *          rdi += r11 ; rsi += frame.temp ; rcx += frame.string[1] ; jrcxz out ; jmp top
  *
  * Everything behind the checks leaves the flags alone (NOT and LEA), for CMPS and SCAS want them.
  */
@@ -97,12 +97,11 @@ static bool emit_once(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-/* HOST_ADDR = host address of RCX elements at the guest address in reg. Changes flags. */
-static void emit_span(JitTranslator *t, uint8_t reg, unsigned shift, bool write)
+/* HOST_ADDR = host address of the guest address in reg, by the tables. Changes flags. */
+static void emit_page(JitTranslator *t, uint8_t reg, bool write)
 {
     MmuContext context = t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
     int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
-    const HostAddress last = {HOST_ADDR, GPR_RCX, (uint8_t)shift, -1};
 
     emit_rr(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, reg);
     emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
@@ -112,10 +111,13 @@ static void emit_span(JitTranslator *t, uint8_t reg, unsigned shift, bool write)
     emit_cmp_imm(t->hot, HOST_ADDR, GUEST_PAGE_SIZE - 1);
     jit_emit_miss(t, HOST_A);
     emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
-    emit_lea(t->hot, true, HOST_TEMP, &last);
-    emit_rr(t->hot, true, HOST_XOR, HOST_TEMP, HOST_ADDR);
-    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xeb, GUEST_PAGE_BITS}, 4); /* shr r11, 12 */
-    jit_emit_miss(t, HOST_NE);
+}
+
+/* and reg32, offset in the page: reg is R10 or R11. */
+static void emit_page_offset(JitTranslator *t, uint8_t reg)
+{
+    emit_bytes(t->hot, (const uint8_t[]){0x41, 0x81, 0xe0 | (reg & 7)}, 3);
+    emit32(t->hot, GUEST_PAGE_SIZE - 1);
 }
 
 /* HOST_TEMP = guest address in reg - host address in HOST_ADDR; reg = that. Flags stay. */
@@ -136,9 +138,23 @@ static void emit_go_guest(JitTranslator *t, uint8_t reg)
     emit_lea(t->hot, !t->is32, reg, &sum);
 }
 
+/* HOST_ADDR = elements from the offset in it to the end of the page; none: a miss. At most RCX. */
+static void emit_piece(JitTranslator *t, unsigned shift)
+{
+    emit_bytes(t->hot, (const uint8_t[]){0x41, 0xf7, 0xda, 0x41, 0x81, 0xc2}, 6); /* neg r10d; add r10d, */
+    emit32(t->hot, GUEST_PAGE_SIZE);
+    if (shift) {
+        emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xea, (uint8_t)shift}, 4); /* shr r10d, */
+        jit_emit_miss(t, HOST_E);
+    }
+    emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, GPR_RCX);
+    emit_bytes(t->hot, (const uint8_t[]){0x4c, 0x0f, 0x47, 0xd1}, 4); /* cmova r10, rcx */
+}
+
+/* Host addresses in frame.temp (source, if there are two) and frame.string[0], the length in HOST_ADDR. */
 static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
 {
-    bool live = t->insns[t->index].live;
+    bool live = t->insns[t->index].live, both = kind.source && kind.destination;
 
     if (live) {
         emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
@@ -147,34 +163,71 @@ static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
     }
     if (t->is32) /* what 64-bit code left in the upper half does not count */
         emit_rr(t->hot, false, HOST_LOAD, GPR_RCX, GPR_RCX);
-    emit_cmp_imm(t->hot, GPR_RCX, GUEST_PAGE_SIZE >> shift);
-    jit_emit_miss(t, HOST_A);
+    emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
+    emit8(t->hot, 0);
+    jit_emit_miss(t, HOST_NE);
     if (kind.source)
-        emit_span(t, GPR_RSI, shift, false);
-    if (kind.source && kind.destination)
+        emit_page(t, GPR_RSI, false);
+    if (both)
         emit_rm(t->hot, true, HOST_STORE, HOST_ADDR, GPR_RSP, JIT_FRAME(temp));
     if (kind.destination)
-        emit_span(t, GPR_RDI, shift, kind.writes);
+        emit_page(t, GPR_RDI, kind.writes);
+    emit_rm(t->hot, true, HOST_STORE, HOST_ADDR, GPR_RSP, JIT_FRAME(string));
+    emit_page_offset(t, HOST_ADDR);
+    if (both) {
+        emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
+        emit_page_offset(t, HOST_TEMP);
+        emit_rr(t->hot, false, HOST_CMP, HOST_ADDR, HOST_TEMP);
+        emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0x42, 0xd3}, 4); /* cmovb r10d, r11d */
+    }
+    emit_piece(t, shift);
     if (live) {
         emit_flags_from_ax(t->hot);
         emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
     }
 }
 
+/* RCX = the length in HOST_ADDR, frame.string[1] = what is left after it. */
+static void emit_split_count(JitTranslator *t)
+{
+    const HostAddress rest = {GPR_RCX, HOST_ADDR, 0, 1};
+
+    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xf7, 0xd2}, 3); /* not r10 */
+    emit_lea(t->hot, true, GPR_RCX, &rest);
+    emit_rm(t->hot, true, HOST_STORE, GPR_RCX, GPR_RSP, JIT_FRAME(string) + 8);
+    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xf7, 0xd2}, 3);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_ADDR);
+}
+
+/* RCX += what is left; goes on at top if that is anything and no comparison has ended the instruction. */
+static void emit_again(JitTranslator *t, const JitInsn *in, bool compares, uint32_t top)
+{
+    const HostAddress sum = {GPR_RCX, HOST_ADDR, 0, 0};
+    bool until_equal = in->insn->flags & INSN_REPNE;
+
+    emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, JIT_FRAME(string) + 8);
+    emit_lea(t->hot, true, GPR_RCX, &sum);
+    if (compares)
+        emit_bytes(t->hot, (const uint8_t[]){until_equal ? 0x74 : 0x75, 7}, 2); /* je, jne */
+    emit_bytes(t->hot, (const uint8_t[]){0xe3, 5}, 2);                          /* jrcxz */
+    emit_jmp(t->hot, top);
+}
+
 static bool emit_repeated(JitTranslator *t, const JitInsn *in)
 {
     StringKind kind = kind_of(in);
-    unsigned size = in->insn->op_size, shift = (unsigned)__builtin_ctz(size);
+    unsigned size = in->insn->op_size;
+    bool both = kind.source && kind.destination;
+    uint32_t top = t->hot->at;
 
-    emit_checks(t, kind, shift);
-    if (kind.source && kind.destination) {
-        emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
+    emit_checks(t, kind, (unsigned)__builtin_ctz(size));
+    emit_split_count(t);
+    if (both) {
         emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, JIT_FRAME(temp));
-        emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
         emit_go_host(t, GPR_RSI);
-        emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, JIT_FRAME(temp));
         emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
     }
+    emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, JIT_FRAME(string));
     emit_go_host(t, kind.destination ? GPR_RDI : GPR_RSI);
     emit8(t->hot, in->insn->flags & INSN_REPNE ? 0xf2 : 0xf3);
     if (size == 2)
@@ -182,10 +235,11 @@ static bool emit_repeated(JitTranslator *t, const JitInsn *in)
     emit_rex(t->hot, size == 8, 0, 0, 0);
     emit8(t->hot, in->dec.opcode);
     emit_go_guest(t, kind.destination ? GPR_RDI : GPR_RSI);
-    if (kind.source && kind.destination) {
+    if (both) {
         emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
         emit_go_guest(t, GPR_RSI);
     }
+    emit_again(t, in, !kind.writes && kind.destination, top);
     return true;
 }
 

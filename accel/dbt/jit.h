@@ -110,6 +110,7 @@ typedef struct JitFrame {
     uint64_t rax;       /* while AX holds flags */
     uint64_t flags;     /* the flags a unit passes to an unknown successor */
     uint64_t temp;      /* a value between two memory accesses of an instruction */
+    uint64_t string[2]; /* jit-string.c */
     uint64_t seg_base[2]; /* FS, GS */
     uint64_t entry;     /* where to begin */
     uint64_t vectors;   /* not 0: the vector registers and MXCSR are in the host's, else in CpuState */
