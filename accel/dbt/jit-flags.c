@@ -140,6 +140,8 @@ static uint32_t undefined_flags(const JitTranslator *t)
     for (unsigned i = 0; i < t->count; i++) {
         const JitInsn *in = &t->insns[i];
 
+        if (in->flags.reads & now)
+            t->unit->pure = false; /* lock-step: what it does is undefined */
         now = (now & ~in->flags.writes) | in->flags.undefined;
         if (in->dec.raw.imm[0].is_relative || i == t->count - 1)
             all |= now;

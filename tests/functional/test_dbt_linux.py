@@ -29,7 +29,7 @@ def compile_here(name, *flags):
 
 
 def stress(*flags):
-    return compile_here("stress" + "".join(flags), *flags, "-O2", "-std=gnu11", "-static", "-pthread",
+    return compile_here("stress32" if "-m32" in flags else "stress", *flags, "-O2", "-std=gnu11", "-static", "-pthread",
                         os.path.join(PROGRAMS, "stress.c"))
 
 
