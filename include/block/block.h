@@ -247,8 +247,9 @@ const char *block_plain_path(const char *filename, GError **errp);
 char *block_backing_path(const BlockNode *node, const char *filename);
 /* The format of the image in file; never NULL (raw), NULL with an error if it cannot be read. */
 const BlockDriver *block_probe(BlockNode *file, GError **errp);
-/* Creates filename as driver's image of that size; create_options as driver->create_props, or NULL: defaults. */
-bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size,
+/* Creates filename as driver's image of that size; create_options as driver->create_props, or NULL: defaults. durable: on
+ * stable storage when it returns. */
+bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size, bool durable,
                   GError **errp);
 /* A node without options: of a driver in a test, or under construction. */
 BlockNode *block_node_new(const BlockDriver *driver, const char *name);

@@ -300,10 +300,13 @@ bool block_node_open_backing(BlockNode *node, const char *filename, const char *
 
 /* --- creating --- */
 
-static bool create_in(const BlockDriver *driver, const char *path, const void *create_options, uint64_t size, GError **errp)
+static bool create_in(const BlockDriver *driver, const char *path, const void *create_options, uint64_t size, bool durable,
+                      GError **errp)
 {
     g_autoptr(BlockNode) file = open_path(path, "file", NULL, BLOCK_OPEN_RDWR, errp);
 
+    if (file)
+        file->cache_no_flush = !durable;
     /* Only now, with the image locked, is what was there before lost. */
     if (!file || !block_truncate(file, 0, BLOCK_PREALLOC_OFF, errp) || !driver->create(file, create_options, size, errp))
         return false;
@@ -311,7 +314,7 @@ static bool create_in(const BlockDriver *driver, const char *path, const void *c
     return ret == 0 || error_set_errno(errp, -ret, "cannot write image '%s'", path);
 }
 
-bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size,
+bool block_create(const BlockDriver *driver, const char *filename, const void *create_options, uint64_t size, bool durable,
                   GError **errp)
 {
     const char *path = block_plain_path(filename, errp);
@@ -327,7 +330,7 @@ bool block_create(const BlockDriver *driver, const char *filename, const void *c
         return false;
     if (!block_file_create(path, &created, errp))
         return false;
-    if (create_in(driver, path, create_options, size, errp))
+    if (create_in(driver, path, create_options, size, durable, errp))
         return true;
     if (created)
         unlink(path);

@@ -82,7 +82,7 @@ static bool create_target(Convert *c, GError **errp)
     instance = img_create_struct(driver, options, &size, errp);
     ok = instance && (size >= c->size || error_set_code(errp, VMM_ERROR_USAGE, "-o size=%" G_GUINT64_FORMAT " is less than the %"
                                                         G_GUINT64_FORMAT " bytes there are", size, c->size))
-         && block_create(driver, c->target_name, instance, size, errp);
+         && block_create(driver, c->target_name, instance, size, !g_str_equal(args->base.cache, "unsafe"), errp);
     img_create_struct_free(driver, instance);
     return ok;
 }

@@ -69,7 +69,7 @@ static bool create(const CreateArgs *args, const BlockDriver *driver, GError **e
          && check_backing(filename, options, args->unsafe, &size, errp);
     if (ok && size == UINT64_MAX)
         ok = error_set_code(errp, VMM_ERROR_USAGE, "%s: the image needs a size, or a backing file", filename);
-    ok = ok && block_create(driver, filename, instance, size, errp);
+    ok = ok && block_create(driver, filename, instance, size, true, errp);
     if (ok && !args->base.quiet)
         print_formatting(driver, filename, instance, size);
     img_create_struct_free(driver, instance);

@@ -73,7 +73,7 @@ static bool copy(const DdArgs *args, const Operands *o, BlockNode *source, GErro
     uint64_t bytes;
 
     window = driver ? open_window(source, o, &bytes, errp) : NULL;
-    if (!window || !block_create(driver, o->output, NULL, bytes, errp) || !(target = img_open(o->output, &how, errp)))
+    if (!window || !block_create(driver, o->output, NULL, bytes, false, errp) || !(target = img_open(o->output, &how, errp)))
         return false;
     ImgCopy job = {.sources = &window, .count = 1, .target = target, .size = bytes, .min_sparse = 4096, .threads = 4,
                    .target_is_zero = true, .progress = &progress};

@@ -51,6 +51,16 @@ def img(command, status=0):
     return _checked(IMG, command, status)
 
 
+def resident_mib(command):
+    """What img(command) had in memory at most."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        process = subprocess.Popen([IMG, *shlex.split(command)], stdout=nowhere)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{command}: status {process.returncode}"
+    return usage.ru_maxrss / 1024
+
+
 def qemu(command, status=0):
     if not shutil.which("qemu-img"):
         raise Skip("there is no qemu-img here")

@@ -7,7 +7,7 @@ import os
 import re
 import struct
 
-from imgtest import IMG, KIB, MIB, contents, disk, folder, img, qemu, qemu_io, refused, run
+from imgtest import IMG, KIB, MIB, contents, disk, folder, img, qemu, qemu_io, refused, resident_mib, run
 from vmmtest import Suite
 
 suite = Suite()
@@ -398,6 +398,18 @@ def bench_sends_what_it_says():
         img("bench -w -c 100 --flush-interval 10 --no-drain -d 4 -f qcow2 a.qcow2")
         qemu("check a.qcow2")
         refused("bench -o 9M a.qcow2", "8388608")
+
+
+@suite.test
+def metadata_of_a_disk_of_1_tib_take_at_most_32_mib_of_memory():
+    with folder():
+        img("create -q -f qcow2 small.qcow2 1M")
+        img("create -q -f qcow2 large.qcow2 1T")
+        base = resident_mib("bench -q -f qcow2 -c 10 -d 1 small.qcow2")
+        for way in ("-w", ""):  # each request has an L2 table of its own
+            more = resident_mib(f"bench -q {way} -f qcow2 -c 2047 -d 1 -S 512M large.qcow2") - base
+            assert more <= 32, f"{more:.1f} MiB"
+        img("check large.qcow2")
 
 
 # --- images in use, damaged images ---

@@ -50,6 +50,19 @@ static void snapshot_all(BlockNode *node)
     g_ptr_array_unref(list);
 }
 
+/* Only disks of a size at which this takes no time. */
+static void resize_all(BlockNode *node)
+{
+    uint64_t size = block_node_size(node);
+
+    if (size > FILE_LIMIT)
+        return;
+    block_truncate(node, align_up(size + 200000, 512), BLOCK_PREALLOC_METADATA, NULL);
+    block_truncate(node, align_down(size / 2, 512), BLOCK_PREALLOC_OFF, NULL);
+    block_truncate(node, align_up(size, 512), BLOCK_PREALLOC_OFF, NULL);
+    node->driver->make_empty(node);
+}
+
 bool qcow2_exercise(const uint8_t *data, size_t len)
 {
     BlockNode *node = open_bytes(data, len, 0);
@@ -59,6 +72,7 @@ bool qcow2_exercise(const uint8_t *data, size_t len)
     if (node) {
         request_all(node);
         snapshot_all(node);
+        resize_all(node);
     }
     block_node_unref(node);
     node = open_bytes(data, len, BLOCK_OPEN_CHECK);

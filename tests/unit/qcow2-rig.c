@@ -74,7 +74,7 @@ void rig_create(const char *path, const char *options, uint64_t size)
     g_autoptr(GError) err = NULL;
     void *parsed = create_options(options);
 
-    if (!block_create(block_driver_find("qcow2"), path, parsed, size, &err))
+    if (!block_create(block_driver_find("qcow2"), path, parsed, size, true, &err))
         fail_msg("create: %s", err->message);
     free_options(parsed);
 }

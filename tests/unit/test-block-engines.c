@@ -159,7 +159,7 @@ static BlockBackend *open_disk(const char *format, const char *aio, bool direct)
     g_autoptr(BlockNode) node = NULL;
 
     unlink(image);
-    assert_true(block_create(block_driver_find(format), image, NULL, DISK, &err));
+    assert_true(block_create(block_driver_find(format), image, NULL, DISK, true, &err));
     node = block_node_open(options, BLOCK_OPEN_RDWR, &err);
     if (!node) {
         print_message("%s\n", err->message);
