@@ -124,8 +124,18 @@ bool jit_uses_vectors(const JitInsn *in)
     case ZYDIS_ISA_EXT_MMX:
         return false;
     default:
-        /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR. */
-        return in->dec.mnemonic != ZYDIS_MNEMONIC_POPCNT && in->dec.mnemonic != ZYDIS_MNEMONIC_CRC32;
+        break;
+    }
+    switch (in->dec.mnemonic) {
+    case ZYDIS_MNEMONIC_POPCNT:
+    case ZYDIS_MNEMONIC_CRC32:
+    case ZYDIS_MNEMONIC_LFENCE: /* kernels have these on the way in and out */
+    case ZYDIS_MNEMONIC_MFENCE:
+    case ZYDIS_MNEMONIC_SFENCE:
+    case ZYDIS_MNEMONIC_MOVNTI:
+        return false;
+    default:
+        return true; /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR */
     }
 }
 

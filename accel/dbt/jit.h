@@ -48,7 +48,7 @@
 
 #define JIT_MODES 16
 #define JIT_JUMP_BITS 13
-#define JIT_ITLB_SIZE 512u
+#define JIT_ITLB_SIZE 4096u /* the text of a kernel: its pages do not displace each other */
 
 /* The jump cache: where the code for an indirect branch's target is. rip 0 in any entry but the
  * first, and 1 in that, is no entry. Entries stay when the TLB is flushed: the target looks itself
