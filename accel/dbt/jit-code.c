@@ -206,7 +206,8 @@ static void glue_enter(DbtJit *jit, JitEmit *e)
 static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
 {
     const HostAddress down = {GPR_RSP, HOST_NO_REG, 0, -8}, up = {GPR_RSP, HOST_NO_REG, 0, 8};
-    uint32_t leave;
+    const HostAddress frame = {GPR_RSP, HOST_NO_REG, 0, 16};
+    uint32_t leave, really;
 
     jit->glue.interpret[in_frame] = e->at;
     glue_save(jit, e, 8, in_frame);
@@ -220,6 +221,12 @@ static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
     glue_load(jit, e, 8);
     emit8(e, 0xc3);
     emit_patch(e, leave, e->at);
+    emit_bytes(e, (const uint8_t[]){0x83, 0xf8, JIT_LEAVE}, 3); /* cmp eax, */
+    really = emit_jcc(e, HOST_E, 0);
+    emit_lea(e, true, GPR_RSP, &frame);
+    glue_load(jit, e, 0);
+    emit_gs(e, false, 0xff, 4, HOST_NO_REG, AREA(jit, resume)); /* jmp */
+    emit_patch(e, really, e->at);
     emit_mov_imm(e, GPR_RAX, JIT_EXIT_LEFT);
     glue_return(e, 16);
 }

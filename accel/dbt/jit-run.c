@@ -52,17 +52,43 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     return v->limit && epoch == v->tlb_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
 }
 
+/* The interpreter ended a unit: whether translated code goes on at area.resume without the dispatcher. */
+static bool find_next(DbtJit *jit)
+{
+    DbtVcpu *v = jit->v;
+    DbtBlock *block;
+    JitUnit *u;
+
+    if (jit->step == DBT_FAULT || !jit->goes_on || v->attention || vcpu_requests(v->cpu) ||
+        __atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
+        return false;
+    if (v->code_bits != 64)
+        v->state->rip = (uint32_t)v->state->rip;
+    jit_units_sync(jit);
+    block = dbt_block_find(v);
+    if (!block || jit_mode_now(jit) == JIT_NO_MODE)
+        return false;
+    u = jit_unit_find(jit, block, v->state->rip);
+    if (!u)
+        return false;
+    jit_unit_reachable(jit, u);
+    jit->area->resume = (uintptr_t)(jit->rx + u->body);
+    v->limit = u->block->insns; /* not NULL */
+    return true;
+}
+
 uint32_t jit_interpret(DbtJit *jit, uint32_t id)
 {
+    uint32_t result = JIT_GO_ON;
     JitUnit *unit = &jit->units[id >> 8];
 
     take_flags(jit);
     if (G_UNLIKELY(jit->area->site_tired))
         jit_sites_adapt(jit, unit); /* the code stays until it has ended */
     if (!interpret(jit, unit, (id & 0xff) - JIT_EXIT_INSN))
-        return 1;
+        result = find_next(jit) ? JIT_GO_ON_ELSEWHERE : JIT_LEAVE;
     set_flags(jit);
-    return 0;
+    return result;
 }
 
 bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11)
@@ -198,7 +224,9 @@ void dbt_jit_run(DbtVcpu *v)
             dbt_after_block(v, jit_lockstep(jit, u));
         } else {
             note_arrival(jit, u);
+            jit->goes_on = !log_enabled(LOG_EXEC);
             dbt_after_block(v, jit_run_unit(jit, u));
+            jit->goes_on = false;
         }
         if (__atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
             return;

@@ -93,6 +93,7 @@ typedef struct JitArea {
     uint32_t site_tired;   /* a site's count of misses has come to 0 */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
+    uint64_t resume;       /* host address translated code goes on at after jit_interpret */
     uint32_t host_mxcsr;   /* while C code runs */
     uint32_t x87;          /* where the guest's x87 registers are (jit-x87.c) */
     uint32_t x87_note;     /* JIT_ID of the instruction FIP and FOP name; 0: what CpuState has */
@@ -242,6 +243,7 @@ typedef struct DbtJit {
     uint32_t mode_keys[JIT_MODES];
     unsigned mode_count;
     uint32_t mode_key;     /* of mode */
+    bool goes_on;          /* what the interpreter ends leads to the next unit at once */
     bool x87_available;    /* the host can load x87 registers alone */
     bool x87_masked;       /* as mode_key has it */
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
@@ -340,7 +342,8 @@ DbtStep jit_run_unit(DbtJit *jit, JitUnit *u);
 /* For tests: the unit at cs:rip and no further, its fault not delivered. Not translated: nothing was
  * done, unless the result is DBT_FAULT (the fetch). */
 DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated);
-/* Called by glue: one instruction by the interpreter. 0: go on behind it; 1: leave. */
+/* Called by glue: one instruction by the interpreter, and what to do then. */
+enum { JIT_GO_ON, JIT_LEAVE, JIT_GO_ON_ELSEWHERE /* area.resume */ };
 uint32_t jit_interpret(DbtJit *jit, uint32_t id);
 /* A signal at rip, in translated code of the calling thread's vCPU: true if *rip and *r11 are to be
  * changed to what they now are, so that the interpreter has the instruction. */
