@@ -4,6 +4,7 @@
  */
 #include "core/device.h"
 
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/pm.h"
 #include "hw/char/serial.h"
@@ -35,6 +36,7 @@ const DeviceType *const device_types[] = {
     &port92_type,
     &reset_control_type,
     &acpi_pm_type,
+    &acpi_pci_hotplug_type,
     &fw_cfg_type,
     &i440fx_type,
     &piix3_type,

@@ -6,10 +6,12 @@
 
 enum {
     OP_METHOD = 0x14,
+    OP_LOCAL0 = 0x60,
     OP_ARG0 = 0x68,
     OP_STORE = 0x70,
     OP_AND = 0x7b,
     OP_OR = 0x7d,
+    OP_NOTIFY = 0x86,
     OP_CREATE_DWORD_FIELD = 0x8a,
     OP_IF = 0xa0,
     OP_RETURN = 0xa4,
@@ -19,6 +21,7 @@ enum {
 };
 #define METHOD_SERIALIZED 0x08
 #define FIELD_BYTE_ACCESS 0x01 /* no lock, other bits preserved */
+#define FIELD_DWORD_ACCESS 0x43 /* no lock, other bits written as zeros */
 
 Aml *aml_ref(const char *path)
 {
@@ -32,6 +35,23 @@ Aml *aml_arg(unsigned n)
     Aml *aml = aml_new();
     g_assert(n < 7);
     aml_put(aml, OP_ARG0 + n, 1);
+    return aml;
+}
+
+Aml *aml_local(unsigned n)
+{
+    Aml *aml = aml_new();
+    g_assert(n < 8);
+    aml_put(aml, OP_LOCAL0 + n, 1);
+    return aml;
+}
+
+Aml *aml_notify(const char *device, unsigned value)
+{
+    Aml *aml = aml_new();
+    aml_put(aml, OP_NOTIFY, 1);
+    aml_put_name(aml, device);
+    aml_add(aml, aml_int(value));
     return aml;
 }
 
@@ -118,18 +138,28 @@ Aml *aml_operation_region(const char *name, AmlSpace space, uint32_t offset, uin
 }
 
 /* A field's length is in bits and does not count itself. */
-Aml *aml_byte_fields(const char *region, const char *const *names)
+static Aml *fields(const char *region, unsigned access, unsigned bits, const char *const *names)
 {
     Aml *aml = aml_new(), *inner = aml_new();
 
     aml_put_name(inner, region);
-    aml_put(inner, FIELD_BYTE_ACCESS, 1);
+    aml_put(inner, access, 1);
     for (; *names; names++) {
         aml_put_name(inner, *names);
-        aml_put(inner, 8, 1);
+        aml_put(inner, bits, 1);
     }
     aml_put(aml, AML_EXT_OP, 1);
     aml_put(aml, OP_EXT_FIELD, 1);
     aml_put_block(aml, inner);
     return aml;
+}
+
+Aml *aml_byte_fields(const char *region, const char *const *names)
+{
+    return fields(region, FIELD_BYTE_ACCESS, 8, names);
+}
+
+Aml *aml_dword_fields(const char *region, const char *const *names)
+{
+    return fields(region, FIELD_DWORD_ACCESS, 32, names);
 }

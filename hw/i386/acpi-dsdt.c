@@ -77,6 +77,8 @@ Aml *acpi_dsdt_body(const AcpiBoard *board)
     if (board->hpet_base)
         aml_add(sb, hpet_device(board->hpet_base));
     aml_add(body, aml_scope("\\_SB", sb));
+    if (board->hotplug_base)
+        aml_add(body, acpi_dsdt_hotplug_event());
     aml_add(body, soft_off());
     return body;
 }

@@ -14,4 +14,8 @@ Aml *acpi_dsdt_body(const AcpiBoard *board);
 /* acpi-pci.c: adds host bridge and interrupt links to \_SB; consumes isa_devices. */
 void acpi_dsdt_add_pci(Aml *sb, const AcpiBoard *board, Aml *isa_devices);
 
+/* acpi-hotplug.c: slots and methods for \_SB.PCI0, and the event that calls them. */
+void acpi_dsdt_add_hotplug(Aml *pci0, const AcpiBoard *board);
+Aml *acpi_dsdt_hotplug_event(void);
+
 #endif

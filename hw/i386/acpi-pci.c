@@ -161,6 +161,8 @@ void acpi_dsdt_add_pci(Aml *sb, const AcpiBoard *board, Aml *isa_devices)
     aml_add(body, aml_name("_CRS", windows(&board->pci)));
     aml_add(body, aml_name("_PRT", routing_table()));
     aml_add(body, isa_bridge(isa_devices));
+    if (board->hotplug_base)
+        acpi_dsdt_add_hotplug(body, board);
     aml_add(sb, aml_device("PCI0", body));
     for (unsigned line = 0; line < PCI_INTX_LINES; line++)
         aml_add(sb, pirq_link(line));

@@ -35,11 +35,13 @@ enum {
     PORT_FW_CFG = FW_CFG_PORT,
     PORT_PM = ACPI_PM_BASE, /* where we place it; firmware may choose otherwise */
     PORT_SMBUS = 0x700,
+    PORT_PCI_HOTPLUG = PCI_HOTPLUG_BASE,
     PORT_CONFADD = 0xcf8,
     PORT_CONFDATA = 0xcfc,
     PORT_RESET = RESET_CONTROL_PORT,
 };
 
+#define BOARD_SLOTS 0x3u /* of the root bus, a bit each: those of the table in pc-pci.c */
 #define PCI_IO_START 0xc000 /* ports for PCI: to 64 KiB */
 #define PCI_HOLE64_MAX (512 * GIB)
 #define PC_BIOS_AREA 0xe0000ull /* to 1 MiB: the last 128 KiB of the firmware, or our tables */
@@ -71,6 +73,8 @@ bool pc_pci_build(PcMachine *pc, GError **errp);
 bool pc_drives_build(PcMachine *pc, GError **errp);
 /* The function that places the ACPI block; after that. */
 bool pc_pci_build_pm(PcMachine *pc, GError **errp);
+/* The slots that are not the board's. After the power management. */
+bool pc_pci_build_hotplug(PcMachine *pc, GError **errp);
 /* The holes for devices; the one above 4 GiB is empty if the processors cannot address it. After the CPU model. */
 AcpiPci pc_pci_holes(const PcMachine *pc);
 

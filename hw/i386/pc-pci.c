@@ -95,6 +95,16 @@ bool pc_pci_build_pm(PcMachine *pc, GError **errp)
     return pc_realize(&pc->piix4_pm->pci.dev, errp);
 }
 
+bool pc_pci_build_hotplug(PcMachine *pc, GError **errp)
+{
+    pc->pci_hotplug = (AcpiPciHotplug *)device_new(&acpi_pci_hotplug_type, &pc->machine, NULL);
+    acpi_pci_hotplug_connect(pc->pci_hotplug, pc->pm, &pc->i440fx->bus, BOARD_SLOTS);
+    if (!pc_realize(&pc->pci_hotplug->dev, errp))
+        return false;
+    pc_map_ports(pc, PORT_PCI_HOTPLUG, &pc->pci_hotplug->io);
+    return true;
+}
+
 AcpiPci pc_pci_holes(const PcMachine *pc)
 {
     uint64_t below_4g = MIN(pc->machine.ram->size, pc->max_ram_below_4g), above = pc->machine.ram->size - below_4g;

@@ -156,7 +156,7 @@ static bool build_acpi_pm(PcMachine *pc, GError **errp)
     if (!pc_realize(&pc->pm->dev, errp))
         return false;
     pc_map_ports(pc, PORT_SMI, &pc->pm->smi);
-    return pc_pci_build_pm(pc, errp);
+    return pc_pci_build_pm(pc, errp) && pc_pci_build_hotplug(pc, errp);
 }
 
 static bool build_fw_cfg(PcMachine *pc, GError **errp)
@@ -300,6 +300,8 @@ static unsigned describe_isa(const PcMachine *pc, AcpiIsaDevice *isa)
         "SYSR", "PNP0C02", 0,
         {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMBUS, PIIX4_SMBUS_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}}, ACPI_NO_IRQ,
     };
+    if (pc->pci_hotplug)
+        isa[n++] = (AcpiIsaDevice){"PHPR", "PNP0C02", 1, {{PORT_PCI_HOTPLUG, PCI_HOTPLUG_SIZE}}, ACPI_NO_IRQ};
     g_assert(n <= MAX_ISA_DEVICES);
     return n;
 }
@@ -329,6 +331,8 @@ static bool build_boot(PcMachine *pc, GError **errp)
         .hpet_base = pc->hpet ? HPET_BASE : 0,
         .hpet_id = pc->hpet ? hpet_block_id(pc->hpet) : 0,
         .pci = pc_pci_holes(pc),
+        .hotplug_base = pc->pci_hotplug ? PORT_PCI_HOTPLUG : 0,
+        .hotplug_slots = ~BOARD_SLOTS,
         .isa = isa,
         .isa_count = describe_isa(pc, isa),
     };
@@ -385,6 +389,22 @@ static bool pc_power_button(Machine *machine)
     return pc->pm != NULL;
 }
 
+static bool pc_plug(Machine *machine, Device *dev, GError **errp)
+{
+    PcMachine *pc = (PcMachine *)machine;
+
+    return pc->pci_hotplug ? acpi_pci_hotplug_plug(pc->pci_hotplug, (PciDevice *)dev, errp)
+                           : error_set(errp, "without ACPI nothing can be plugged while the VM runs");
+}
+
+static bool pc_request_unplug(Machine *machine, Device *dev, GError **errp)
+{
+    PcMachine *pc = (PcMachine *)machine;
+
+    return pc->pci_hotplug ? acpi_pci_hotplug_request_unplug(pc->pci_hotplug, (PciDevice *)dev, errp)
+                           : error_set(errp, "without ACPI nothing can be unplugged while the VM runs");
+}
+
 static const Property pc_props[] = {
     {"acpi", PROP_BOOL, offsetof(PcMachine, acpi), "on", "ACPI tables and power management", NULL, 0, 0},
     {"hpet", PROP_BOOL, offsetof(PcMachine, hpet_enabled), "on", "high precision event timer", NULL, 0, 0},
@@ -404,4 +424,6 @@ const MachineType pc_machine_type = {
     .reset = pc_reset,
     .release = pc_release,
     .power_button = pc_power_button,
+    .plug = pc_plug,
+    .request_unplug = pc_request_unplug,
 };

@@ -16,4 +16,7 @@
  */
 Machine *machine_from_options(Options *options, GError **errp);
 
+/* What -device with these options makes: NEW, properties set. The driver exists. NULL with an error. */
+Device *device_from_options(Machine *machine, KvNode *kv, GError **errp);
+
 #endif

@@ -81,6 +81,10 @@ typedef struct MachineType {
     void (*release)(Machine *machine); /* devices are gone, vCPUs are not; may be NULL */
     /* The user presses the power button. False: the machine has none. May be NULL; machine_lock held. */
     bool (*power_button)(Machine *machine);
+    /* A device of bus "pci" has been realized while the VM runs; and: the user wants it back, which the guest
+     * decides. An error if that cannot be. NULL: the machine has no hot plug. machine_lock held. */
+    bool (*plug)(Machine *machine, Device *dev, GError **errp);
+    bool (*request_unplug)(Machine *machine, Device *dev, GError **errp);
 } MachineType;
 
 struct Machine {

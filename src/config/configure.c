@@ -242,6 +242,17 @@ static bool id_is_taken(const Machine *machine, const char *id)
     return false;
 }
 
+Device *device_from_options(Machine *machine, KvNode *kv, GError **errp)
+{
+    Device *dev = device_new(device_type_find(keyval_get(kv, "driver")), machine, keyval_get(kv, "id"));
+    DeviceProps props = {dev, errp};
+
+    if (keyval_foreach(kv, set_device_property, &props))
+        return dev;
+    device_free(dev);
+    return NULL;
+}
+
 static bool add_device(Machine *machine, KvNode *kv, GError **errp)
 {
     const char *name = keyval_get(kv, "driver");
@@ -249,11 +260,9 @@ static bool add_device(Machine *machine, KvNode *kv, GError **errp)
 
     if (id_is_taken(machine, id))
         return error_set_code(errp, VMM_ERROR_USAGE, "-device %s: the id '%s' is used twice", name, id);
-    Device *dev = device_new(device_type_find(name), machine, id);
-    DeviceProps props = {dev, errp};
-    if (!keyval_foreach(kv, set_device_property, &props)) {
+    Device *dev = device_from_options(machine, kv, errp);
+    if (!dev) {
         g_prefix_error(errp, "-device %s: ", name);
-        device_free(dev);
         return false;
     }
     g_ptr_array_add(machine->user_devices, dev);

@@ -5,6 +5,7 @@
 #include "chardev/char.h"
 #include "core/error.h"
 #include "hmp-internal.h"
+#include "hotplug.h"
 
 static bool info_mtree(HmpContext *ctx, GError **errp)
 {
@@ -52,11 +53,31 @@ static bool info_chardev(HmpContext *ctx, GError **errp)
     return true;
 }
 
+static bool device_add(HmpContext *ctx, GError **errp)
+{
+    g_autofree char *text = NULL;
+
+    if (!hmp_need_word(ctx, "the device", &text, errp) || !hmp_end(ctx, errp))
+        return false;
+    g_autoptr(KvNode) kv = keyval_parse(text, "driver", errp);
+    return kv && hotplug_add(ctx->machine, kv, errp);
+}
+
+static bool device_del(HmpContext *ctx, GError **errp)
+{
+    g_autofree char *id = NULL;
+
+    return hmp_need_word(ctx, "the device", &id, errp) && hmp_end(ctx, errp) &&
+           hotplug_request_removal(ctx->machine, id, errp);
+}
+
 const HmpCommand hmp_machine_commands[] = {
     {"info chardev", NULL, info_chardev, "character devices and where they lead"},
     {"info mtree", "[-f]", info_mtree, "the memory and I/O maps; -f: as the CPUs see them"},
     {"info qtree", NULL, info_qtree, "devices and their properties"},
     {"info roms", NULL, info_roms, "read-only memory"},
+    {"device_add", "DRIVER[,PROP=VALUE...]", device_add, "plug a PCI device, as -device does"},
+    {"device_del", "ID", device_del, "ask the guest to let go of a device"},
     {"info", "[WHAT]", hmp_info, "print what there is to know"},
     {0},
 };

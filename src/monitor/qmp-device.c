@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/iothread.h"
 #include "core/object.h"
+#include "hotplug.h"
 #include "monitor-internal.h"
 #include "qmp-schema.h"
 
@@ -86,6 +87,22 @@ static json_t *qom_list_types(Monitor *mon, json_t *args, GError **errp)
     for (unsigned i = 0; objects && object_types[i]; i++)
         add_type_name(list, object_types[i]->name, "user-creatable");
     return list;
+}
+
+/* --- Devices that come and go --- */
+
+static json_t *device_add(Monitor *mon, json_t *args, GError **errp)
+{
+    char *text = json_dumps(args, 0);
+    g_autoptr(KvNode) kv = keyval_parse(text, NULL, errp);
+
+    free(text);
+    return kv && hotplug_add(mon->machine, kv, errp) ? json_object() : NULL;
+}
+
+static json_t *device_del(Monitor *mon, json_t *args, GError **errp)
+{
+    return hotplug_request_removal(mon->machine, qmp_arg_str(args, "id"), errp) ? json_object() : NULL;
 }
 
 /* --- Objects --- */
@@ -198,7 +215,19 @@ static const QmpMember iothread_members[] = {
 static const QmpType iothread_info = {QMP_OBJECT, "IOThreadInfo", iothread_members};
 static const QmpType iothread_list = {QMP_ARRAY, .element = &iothread_info};
 
+static const QmpMember device_add_args[] = {
+    {"driver", &qmp_str, false, NULL},
+    {"id", &qmp_str, true, NULL},
+    {"bus", &qmp_str, true, NULL},
+    {0},
+};
+
+static const QmpMember device_del_args[] = {{"id", &qmp_str, false, NULL}, {0}};
+
 const QmpCommand qmp_device_commands[] = {
+    {"device_add", device_add_args, NULL, device_add, "plug a PCI device, as -device does; its properties are arguments",
+     .more_args = true},
+    {"device_del", device_del_args, NULL, device_del, "ask the guest to let go of a device; DEVICE_DELETED says when"},
     {"device-list-properties", typename_args, &property_list, device_list_properties, "properties of a -device"},
     {"object-add", object_add_args, NULL, object_add_command, "make an object, as -object does; its properties are arguments",
      .more_args = true},

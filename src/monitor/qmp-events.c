@@ -54,6 +54,12 @@ static const QmpMember tray_data[] = {
     {0},
 };
 
+static const QmpMember deleted_data[] = {
+    {"device", &qmp_str, false, NULL},
+    {"path", &qmp_str, false, NULL},
+    {0},
+};
+
 const QmpEvent qmp_events[VM_EVENT_COUNT] = {
     [VM_EVENT_SHUTDOWN] = {"SHUTDOWN", cause_data, 0, "the VM ends, or with -no-shutdown stands still"},
     [VM_EVENT_POWERDOWN] = {"POWERDOWN", NULL, 0, "the power button was pressed"},
@@ -64,6 +70,7 @@ const QmpEvent qmp_events[VM_EVENT_COUNT] = {
     [VM_EVENT_BLOCK_IO_ERROR] = {"BLOCK_IO_ERROR", block_error_data, 0, "a disk's image could not be read or written"},
     [VM_EVENT_BLOCK_IMAGE_CORRUPTED] = {"BLOCK_IMAGE_CORRUPTED", corrupted_data, 0, "an image's metadata contradict themselves"},
     [VM_EVENT_DEVICE_TRAY_MOVED] = {"DEVICE_TRAY_MOVED", tray_data, 0, "a drive's tray has opened or closed"},
+    [VM_EVENT_DEVICE_DELETED] = {"DEVICE_DELETED", deleted_data, 0, "a device that was unplugged is gone"},
 };
 
 /* --- Rates --- */

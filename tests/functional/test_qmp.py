@@ -402,6 +402,33 @@ def keys_and_movements_reach_the_guest():
 
 
 @suite.test
+def hot_plug_is_told_in_registers_and_by_an_event():
+    args = ["-accel", "qtest", "-display", "none", "-nodefaults", "-qtest", "stdio", *qmp_args(PATH)]
+    with Vm(args, tty=False) as vm, Qmp(PATH) as qmp:
+        ports = Ports(vm)
+        up, down, eject, removable, bus = range(0xae00, 0xae14, 4)
+
+        def read(port):
+            return int(ports.command(f"inl {port:#x}")[0], 16)
+        qmp.cmd("device_add", {"driver": "virtio-rng-pci", "id": "rng", "addr": "7"})
+        assert int(ports.command("inb 0x620")[0], 16) & 2, "general-purpose event 1"
+        assert read(removable) == 1 << 7 and read(down) == 0
+        assert read(up) == 1 << 7 and read(up) == 0
+        qmp.cmd("device_del", {"id": "rng"})
+        assert read(down) == 1 << 7
+        ports.command(f"outl {bus:#x} 1")  # there is no such bus
+        assert read(down) == 0
+        ports.command(f"outl {eject:#x} 0xffffffff")
+        ports.command(f"outl {bus:#x} 0")
+        ports.command(f"outl {eject:#x} 0xffffff7f")  # all but this one: the board's own stay
+        assert "rng" in qmp.hmp("info qtree")
+        ports.command(f"outl {eject:#x} 0x80")
+        assert qmp.wait_event("DEVICE_DELETED")["data"]["device"] == "rng"
+        assert read(removable) == 0 and read(down) == 0
+        assert "dev: i440FX" in qmp.hmp("info qtree") and "dev: piix3-ide" in qmp.hmp("info qtree")
+
+
+@suite.test
 def keys_that_are_not_are_refused():
     with Vm(BASE + qmp_args(PATH)), Qmp(PATH) as qmp:
         for line, mention in (("sendkey hyper-x", "'hyper'"), ("sendkey a-b-c-d-e-f-g-h-i-j-k-l-m-n-o-p-q", "1 to 16"),

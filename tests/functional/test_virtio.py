@@ -9,7 +9,7 @@ import re
 import struct
 import tempfile
 
-from vmmtest import PROMPT, Skip, Suite, Vm, boot_args, initrd, load_modules
+from vmmtest import PROMPT, Qmp, Skip, Suite, Vm, boot_args, initrd, load_modules, qmp_args
 
 BOOT_TIMEOUT = 240
 MIB = 1 << 20
@@ -104,6 +104,76 @@ def linux_reads_and_writes_every_kind_of_virtio_disk_and_gets_random_bytes():
         want = data[:524288] + written + data[2 * 524288:]
         with open(path_of(name), "rb") as image:
             assert image.read() == want, f"{name}: the image is not what the guest wrote"
+
+
+def disks_of(vm):
+    return vm.run("ls /sys/block | grep vd; true").split()
+
+
+def wait_for_disks(vm, count):
+    vm.run(f"until [ $(ls /sys/block | grep -c vd) = {count} ]; do sleep 0.1; done", 120)
+
+
+@suite.test
+def linux_takes_disks_that_are_plugged_and_lets_go_of_those_that_are_wanted_back():
+    data = {name: make_image(name) for name in ("fixed", "plugged")}
+    socket = path_of("qmp")
+    args = ["-drive", f"file={path_of('fixed')},format=raw,if=none,id=d0",
+            "-device", "virtio-blk-pci,drive=d0,id=disk0",
+            "-drive", f"file={path_of('plugged')},format=raw,if=none,id=d1",
+            "-object", "iothread,id=io0", *qmp_args(socket)]
+    with Vm(boot_args("-initrd", initrd(directory.name, "modules.gz"), *args, smp=2)) as vm, Qmp(socket) as qmp:
+        load_drivers(vm)
+        assert disks_of(vm) == ["vda"]
+        for more in ({}, {"iothread": "io0", "packed": True}, {"disable-modern": "on", "addr": "1f"}):
+            qmp.cmd("device_add", {"driver": "virtio-blk-pci", "drive": "d1", "id": "disk1", "serial": "plugged",
+                                   **more})
+            wait_for_disks(vm, 2)
+            assert vm.run("cat /sys/block/vdb/serial") == "plugged"
+            assert vm.run("md5sum </dev/vdb").split()[0] == md5(data["plugged"])
+            # Taken away in the midst of reads.
+            vm.send("while dd if=/dev/vdb of=/dev/null bs=4k iflag=direct 2>/dev/null; do :; done; echo re''ads end\n")
+            qmp.cmd("device_del", {"id": "disk1"})
+            assert qmp.wait_event("DEVICE_DELETED")["data"]["device"] == "disk1"
+            vm.expect("reads end")
+            vm.expect(PROMPT)
+            wait_for_disks(vm, 1)
+            assert "disk1" not in qmp.hmp("info qtree")
+        assert qmp.hmp("device_del disk0") == ""  # one that was there from the start
+        qmp.wait_event("DEVICE_DELETED")
+        wait_for_disks(vm, 0)
+        assert qmp.hmp("device_add virtio-blk-pci,drive=d0,id=disk0") == ""
+        wait_for_disks(vm, 1)
+        complaints = vm.run("dmesg -r | grep '^<[0-4]>' | grep -iE 'pci|acpi' | "
+                            "grep -v 'fail to add MMCONFIG information'")
+        assert complaints == "", complaints
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0, vm.errors
+
+
+@suite.test
+def what_cannot_be_plugged_is_refused_and_a_reset_takes_what_is_wanted_back():
+    make_image("plain")
+    socket = path_of("qmp")
+    args = ["-accel", "qtest", "-display", "none", "-object", "iothread,id=io0",
+            "-drive", f"file={path_of('plain')},format=raw,if=none,id=d1", *qmp_args(socket)]
+    with Vm(args) as vm, Qmp(socket) as qmp:
+        for line, mention in (("device_add nothing", "'nothing'"), ("device_add isa-serial", "'isa-serial'"),
+                              ("device_add ide-hd,drive=d1", "'ide-hd'"), ("device_add virtio-blk-pci", "drive"),
+                              ("device_add virtio-blk-pci,drive=d1,addr=1.2", "slot"),
+                              ("device_add virtio-blk-pci,drive=d1,addr=5.1", "function"),
+                              ("device_add virtio-blk-pci,drive=d1,num-queue=1", "num-queue"),
+                              ("device_del nobody", "'nobody'")):
+            assert mention in qmp.hmp(line), f"{line}: {qmp.hmp(line)}"
+        assert qmp.hmp("device_add virtio-blk-pci,drive=d1,id=a") == ""
+        assert "taken" in qmp.hmp("device_add virtio-rng-pci,id=a")
+        assert qmp.hmp("device_add virtio-rng-pci,id=b") == ""
+        assert qmp.hmp("device_del a") == "" and "not answered" in qmp.hmp("device_del a")
+        qmp.cmd("system_reset")
+        assert qmp.wait_event("DEVICE_DELETED")["data"]["device"] == "a"
+        assert qmp.hmp("device_add virtio-blk-pci,drive=d1,id=a") == ""
+        qmp.cmd("quit")
+        assert vm.wait() == 0, vm.errors
 
 
 SEABIOS = "/usr/share/seabios/bios-256k.bin"

@@ -52,6 +52,9 @@ Aml *aml_resources(Aml *descriptors);
 /* Code. */
 Aml *aml_ref(const char *path);
 Aml *aml_arg(unsigned n);
+Aml *aml_local(unsigned n);
+/* Tells the system; value is the notification's number (5.6.6). */
+Aml *aml_notify(const char *device, unsigned value);
 Aml *aml_method(const char *name, unsigned args, bool serialized, Aml *body);
 Aml *aml_return(Aml *value);
 Aml *aml_store(Aml *value, Aml *target);
@@ -69,5 +72,7 @@ typedef enum AmlSpace {
 Aml *aml_operation_region(const char *name, AmlSpace space, uint32_t offset, uint32_t len);
 /* Fields of one byte each from the region's start; names end with NULL. */
 Aml *aml_byte_fields(const char *region, const char *const *names);
+/* And of four bytes, accessed as such. */
+Aml *aml_dword_fields(const char *region, const char *const *names);
 
 #endif

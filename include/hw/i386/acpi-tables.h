@@ -55,6 +55,8 @@ typedef struct AcpiBoard {
     bool has_vga;
 
     AcpiPci pci;
+    uint16_t hotplug_base;   /* hw/acpi/pci-hotplug.h gives the layout; 0: none */
+    uint32_t hotplug_slots;  /* of the root bus, a bit each */
     const AcpiIsaDevice *isa;
     unsigned isa_count;
 } AcpiBoard;

@@ -8,6 +8,8 @@
 #define HW_I386_PC_H
 
 #include "core/machine.h"
+#include "hw/acpi/pci-hotplug.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/acpi/piix4-pm.h"
 #include "hw/acpi/pm.h"
 #include "hw/i386/acpi-tables.h"
@@ -55,6 +57,7 @@ typedef struct PcMachine {
     Piix3 *piix3;
     PiixIde *ide;
     Piix4Pm *piix4_pm;
+    AcpiPciHotplug *pci_hotplug; /* NULL: without ACPI */
     I8259 *pic;
     IoApic *ioapic;
     LapicBus *lapics;
