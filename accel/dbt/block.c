@@ -10,14 +10,11 @@
  */
 #include "accel/dbt/block.h"
 
-#include <sys/mman.h>
-
 #include "accel/dbt/decode.h"
 #include "accel/dbt/guest-debug.h"
 #include "accel/dbt/mmu.h"
 #include "core/error.h"
 
-#define BLOCK_BYTES (sizeof(DbtBlock) + BLOCK_MAX_INSNS * sizeof(DbtInsn) + BLOCK_MAX_INSNS * 15 + 64)
 #define INSN_MAX_BYTES 15
 /* Bytes read for one block. Longer runs end early; the average block is 25 bytes. */
 #define FETCH_BYTES 256
@@ -31,36 +28,32 @@ void dbt_cache_flush(DbtVcpu *v)
 {
     struct DbtCache *c = v->cache;
 
-    if (!c->arena_used) /* nothing to forget, and untouched memory costs nothing */
+    if (!dbt_ring_used(&c->blocks)) /* nothing to forget, and untouched memory costs nothing */
         return;
     dbt_jit_flush(v);
     memset(c->jumps, 0, sizeof(c->jumps));
     memset(c->buckets, 0, sizeof(c->buckets));
-    c->arena_used = 0;
+    dbt_store_clear(c);
 }
 
-/* The jump cache may still name a dead block, so it must look outdated for ever. */
-static void kill_block(struct DbtCache *c, DbtBlock *b)
+void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b)
 {
-    static const uint32_t never = 0;
     DbtBlock **link = &c->buckets[bucket_of(b->gpa)];
 
     while (*link && *link != b)
         link = &(*link)->next;
     if (*link)
         *link = b->next;
-    b->page_generation[0] = &never;
-    b->generation[0] = never + 1;
 }
 
-/* Where a new block may be written. The running block's memory stays as it is until then. */
-static DbtBlock *arena_reserve(DbtVcpu *v)
+/* The jump cache may still name a dead block, so it must look outdated for ever. */
+static void kill_block(struct DbtCache *c, DbtBlock *b)
 {
-    struct DbtCache *c = v->cache;
+    static const uint32_t never = 0;
 
-    if (c->arena_size - c->arena_used < BLOCK_BYTES)
-        dbt_cache_flush(v);
-    return (DbtBlock *)(c->arena + c->arena_used);
+    dbt_block_unlink(c, b);
+    b->page_generation[0] = &never;
+    b->generation[0] = never + 1;
 }
 
 /* Decodes from buf (len bytes of one page) into b; returns bytes used, 0 if the first instruction
@@ -115,12 +108,11 @@ static bool bytes_unchanged(DbtVcpu *v, const uint8_t *bytes, unsigned size)
 static void publish(DbtVcpu *v, DbtBlock *b, const uint8_t *bytes)
 {
     struct DbtCache *c = v->cache;
-    uint8_t *copy = (uint8_t *)&b->insns[b->count];
     unsigned bucket = bucket_of(b->gpa);
 
-    memcpy(copy, bytes, b->size);
-    b->bytes = copy;
-    c->arena_used += align_up((size_t)(copy + b->size - (uint8_t *)b), 16);
+    memcpy(b->bytes, bytes, b->size);
+    dbt_store_keep(c, b);
+    dbt_store_insns(c, b, c->scratch);
     b->next = c->buckets[bucket];
     c->buckets[bucket] = b;
 }
@@ -153,12 +145,12 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
     uint8_t buf[FETCH_BYTES];
 
     for (int tries = 0; tries < 8; tries++) {
-        DbtBlock *b = arena_reserve(v);
+        DbtBlock *b = dbt_store_reserve(v);
         unsigned len = dbt_fetch(v, buf, MIN(in_page, FETCH_BYTES), &gpa);
 
         if (!len)
             return NULL;
-        *b = (DbtBlock){.gpa = gpa, .mode = dbt_code_mode(v)};
+        *b = (DbtBlock){.gpa = gpa, .mode = dbt_code_mode(v), .insns = v->cache->scratch};
         b->size = decode_run(v, b, buf, len, max, linear);
         if (!b->count && !decode_crossing(v, b, buf, linear))
             return NULL;
@@ -172,7 +164,7 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
     /* Device memory, or bytes that never stand still: one instruction, used once. */
     if (!dbt_fetch(v, buf, INSN_MAX_BYTES, &gpa))
         return NULL;
-    *v->cache->once = (DbtBlock){.gpa = gpa, .mode = dbt_code_mode(v)};
+    *v->cache->once = (DbtBlock){.gpa = gpa, .mode = dbt_code_mode(v), .insns = v->cache->scratch};
     if (!decode_crossing(v, v->cache->once, buf, linear))
         return NULL;
     return v->cache->once;
@@ -222,19 +214,11 @@ bool dbt_cache_init(DbtVcpu *v, GError **errp)
 {
     struct DbtCache *c = g_new0(struct DbtCache, 1);
 
-    c->arena_size = v->accel->tb_size * MIB;
-    c->arena = mmap(NULL, c->arena_size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (c->arena == MAP_FAILED) {
-        int err = errno;
-
-        g_free(c);
-        return error_set_errno(errp, err, "cannot map %u MiB for decoded blocks "
-                               "(-accel dbt,tb-size=)", v->accel->tb_size);
-    }
+    v->cache = c;
+    if (!dbt_store_init(v, errp))
+        return false;
     c->once = g_malloc0(BLOCK_BYTES);
     c->decoder = dbt_decoder_new();
-    v->cache = c;
     return true;
 }
 
@@ -244,7 +228,7 @@ void dbt_cache_release(DbtVcpu *v)
 
     if (!c)
         return;
-    munmap(c->arena, c->arena_size);
+    dbt_store_release(c);
     dbt_decoder_free(c->decoder);
     g_free(c->once);
     g_free(c);

@@ -12,7 +12,7 @@
  *
  *     VALID --page generation differs--> compare bytes --same--> VALID (new generation)
  *       |                                     \--differ--> DEAD (unlinked; a new block is decoded)
- *       +--arena full, map changed: every block of the vCPU is forgotten
+ *       +--its part of the ring is used again, or the map changed: forgotten (block-store.c)
  *
  * Owner: the vCPU's thread. Memory is bounded by the accelerator's tb-size.
  */
@@ -22,8 +22,8 @@
 #include "accel/dbt/dbt.h"
 
 #define BLOCK_MAX_INSNS 64
-#define JUMP_BITS 12
-#define BUCKET_BITS 15
+#define JUMP_BITS 14
+#define BUCKET_BITS 16
 
 struct DbtBlock {
     DbtBlock *next;              /* in the hash bucket */
@@ -36,11 +36,14 @@ struct DbtBlock {
     uint64_t gpa_next;
     uint32_t generation[2];      /* of the pages, when the bytes were read */
     const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
-    const uint8_t *bytes;        /* the guest code this was decoded from */
+    DbtInsn *insns;              /* NULL: not decoded at present; see dbt_block_insns */
     struct JitUnit *units;       /* its translations (jit-unit.c) */
     uint64_t sites_watched, sites_hashed, sites_settled; /* by instruction: how it accesses memory (jit-site.c) */
-    DbtInsn insns[];
+    uint8_t bytes[];             /* the guest code this was decoded from */
 };
+
+/* Room for any block. */
+#define BLOCK_BYTES (sizeof(DbtBlock) + BLOCK_MAX_INSNS * 15 + 64)
 
 /* Valid while epoch is the vCPU's fetch_epoch of linear's half and mode its mode word. */
 typedef struct DbtJump {
@@ -50,12 +53,22 @@ typedef struct DbtJump {
     DbtBlock *block;
 } DbtJump;
 
+/* Memory given out in order, and used again a part at a time. */
+#define DBT_RING_PARTS 16
+
+typedef struct DbtRing {
+    uint8_t *base;
+    size_t part_size;
+    unsigned current;
+    size_t used[DBT_RING_PARTS]; /* bytes of each part */
+} DbtRing;
+
 struct DbtCache {
     DbtJump jumps[1 << JUMP_BITS];
     DbtBlock *buckets[1 << BUCKET_BITS];
-    uint8_t *arena;
-    size_t arena_size;
-    size_t arena_used;
+    DbtRing blocks, insns;
+    uint64_t parts_recycled, decoded_again; /* for people and tests */
+    DbtInsn scratch[BLOCK_MAX_INSNS]; /* of the block being built */
     DbtBlock *once; /* for code that cannot be cached (MMIO): one instruction */
     struct DbtDecoder *decoder;
 };
@@ -110,6 +123,28 @@ static inline DbtBlock *dbt_block_find(DbtVcpu *v)
     return dbt_block_lookup(v, linear);
 }
 
+/* --- block-store.c --- */
+bool dbt_store_init(DbtVcpu *v, GError **errp);
+void dbt_store_release(struct DbtCache *c);
+/* Everything is forgotten, but stays in memory until something new is stored. */
+void dbt_store_clear(struct DbtCache *c);
+/* Where a new block may be written; dbt_store_keep makes it stay. May forget other blocks. */
+DbtBlock *dbt_store_reserve(DbtVcpu *v);
+void dbt_store_keep(struct DbtCache *c, DbtBlock *b);
+/* Copies the block's instructions to where it keeps them. May make other blocks' be decoded again. */
+void dbt_store_insns(struct DbtCache *c, DbtBlock *b, const DbtInsn *insns);
+const DbtInsn *dbt_insns_decode(DbtVcpu *v, DbtBlock *b);
+size_t dbt_ring_used(const DbtRing *ring);
+
+/* The block's instructions, until another block's are asked for or a block is built. */
+static inline const DbtInsn *dbt_block_insns(DbtVcpu *v, DbtBlock *b)
+{
+    return __builtin_expect(b->insns != NULL, 1) ? b->insns : dbt_insns_decode(v, b);
+}
+
+/* --- block.c --- */
+/* Out of the hash, if it is there. */
+void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b);
 bool dbt_cache_init(DbtVcpu *v, GError **errp);
 void dbt_cache_release(DbtVcpu *v);
 

@@ -212,6 +212,16 @@ static void dbt_vcpu_release(Vcpu *cpu)
     cpu->accel = NULL;
 }
 
+/* What a vCPU gets at least. */
+#define BUDGET_MIN (1 * MIB)
+
+size_t dbt_budget(const DbtVcpu *v, unsigned share)
+{
+    size_t all = MAX(v->accel->tb_size * MIB / MAX(v->cpu->machine->smp.cpus, 1), BUDGET_MIN);
+
+    return all / 64 * share;
+}
+
 static bool dbt_vcpu_init(Vcpu *cpu, GError **errp)
 {
     DbtVcpu *v = g_new0(DbtVcpu, 1);
@@ -265,8 +275,9 @@ static const Property dbt_props[] = {
     {.name = "tb-size",
      .kind = PROP_U32,
      .offset = offsetof(DbtAccel, tb_size),
-     .def = "32",
-     .help = "MiB of decoded blocks, and of translated code, per vCPU",
+     .def = "48",
+     .help = "MiB of translated code, shared out among the vCPUs (at least 1 each); one and a half times as much at most for what is "
+             "known about it and for decoded code",
      .min = 1,
      .max = 4096},
     {.name = "interpret",

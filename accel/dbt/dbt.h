@@ -322,7 +322,7 @@ struct DbtAccel {
     const struct DbtOp **ops; /* decode.c: by Zydis mnemonic */
     GPtrArray *vcpus;         /* of DbtVcpu *; complete before the first runs */
     struct DbtJitPages *jit_pages; /* jit-unit.c */
-    uint32_t tb_size;         /* MiB of decoded blocks, and of translated code, per vCPU */
+    uint32_t tb_size;         /* MiB of translated code of all vCPUs */
     bool interpret;           /* no translated code */
     bool lock_step;           /* compare both */
     uint32_t translate_after; /* entries of a block before it is translated */
@@ -331,12 +331,18 @@ struct DbtAccel {
     int perf_map_fd;          /* ... go here; -1: nowhere */
 };
 
+/* A vCPU's part of tb_size, in bytes, or so many 64ths of it. */
+size_t dbt_budget(const DbtVcpu *v, unsigned share);
+
 /* --- jit-run.c, jit-unit.c: translated code; all do nothing where there is none --- */
 struct JitArea;
 bool dbt_jit_init(DbtVcpu *v, GError **errp);
 void dbt_jit_release(DbtVcpu *v);
-/* The vCPU's blocks are about to be forgotten. */
+/* The vCPU's blocks are about to be forgotten, or one of them is. */
 void dbt_jit_flush(DbtVcpu *v);
+void dbt_jit_drop_block(DbtVcpu *v, DbtBlock *block);
+/* Nothing refers to a block without a unit behind this. */
+void dbt_jit_settle(DbtVcpu *v);
 /* On the vCPU's thread, before it runs. */
 void dbt_jit_enter_thread(DbtVcpu *v);
 /* Translated code returns to the loop. Any thread. */

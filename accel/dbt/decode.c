@@ -175,7 +175,8 @@ static bool is_hypercall(const ZydisDecodedInstruction *dec)
     return dec->mnemonic == ZYDIS_MNEMONIC_VMCALL || dec->mnemonic == ZYDIS_MNEMONIC_VMMCALL;
 }
 
-DecodeResult dbt_decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, uint64_t linear, DbtInsn *insn)
+/* linear NULL: not logged. */
+static DecodeResult decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, const uint64_t *linear, DbtInsn *insn)
 {
     struct DbtDecoder *d = v->cache->decoder;
     ZydisDecodedInstruction dec;
@@ -192,8 +193,8 @@ DecodeResult dbt_decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, uint64_t
 
     const DbtOp *op = v->accel->ops[dec.mnemonic];
 
-    if (log_enabled(LOG_IN_ASM))
-        log_insn(d, &dec, operands, linear);
+    if (linear && log_enabled(LOG_IN_ASM))
+        log_insn(d, &dec, operands, *linear);
     fill(insn, &dec, operands);
     if (op) {
         insn->sub = op->sub;
@@ -207,6 +208,16 @@ DecodeResult dbt_decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, uint64_t
     if (!insn->handler && !dbt_native_bind(v, insn, &dec, operands, bytes))
         return fill_illegal(insn, dbt_op_undefined, dec.length);
     return ends_block(&dec, op) ? DECODE_END : DECODE_NEXT;
+}
+
+DecodeResult dbt_decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, uint64_t linear, DbtInsn *insn)
+{
+    return decode(v, bytes, len, &linear, insn);
+}
+
+DecodeResult dbt_decode_again(DbtVcpu *v, const uint8_t *bytes, unsigned len, DbtInsn *insn)
+{
+    return decode(v, bytes, len, NULL, insn);
 }
 
 struct DbtDecoder *dbt_decoder_new(void)

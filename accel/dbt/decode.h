@@ -24,6 +24,9 @@ void dbt_decoder_set_cpuid(struct DbtDecoder *decoder, const CpuidTable *cpuid);
  */
 DecodeResult dbt_decode(DbtVcpu *v, const uint8_t *bytes, unsigned len, uint64_t linear, DbtInsn *insn);
 
+/* The same for bytes decoded before; not logged again. */
+DecodeResult dbt_decode_again(DbtVcpu *v, const uint8_t *bytes, unsigned len, DbtInsn *insn);
+
 /* Builds accel->ops; the result is freed with g_free. */
 const struct DbtOp **dbt_ops_index(void);
 

@@ -220,6 +220,7 @@ static void step_one(DbtVcpu *v)
     bool trace = s->rflags & RFLAGS_TF, resume = s->rflags & RFLAGS_RF;
     bool shadow = s->interrupt_shadow;
     uint32_t hits = resume ? 0 : code_breakpoints(v);
+    const DbtInsn *insns;
     uint32_t traps;
     DbtBlock *b;
     DbtStep step;
@@ -238,9 +239,10 @@ static void step_one(DbtVcpu *v)
     /* RF lasts for one instruction; IRET and the like may load it again. */
     s->rflags &= ~(uint64_t)RFLAGS_RF;
     s->interrupt_shadow = false;
-    v->limit = &b->insns[1];
+    insns = dbt_block_insns(v, b);
+    v->limit = &insns[1];
     v->untraced = false;
-    step = run_insns(v, b->insns);
+    step = run_insns(v, insns);
     if (step == DBT_FAULT && resume)
         s->rflags |= RFLAGS_RF;
     dbt_after_block(v, step);
@@ -249,7 +251,7 @@ static void step_one(DbtVcpu *v)
         return;
     }
     /* Traps of MOV SS and POP SS wait for the next instruction's end (SDM vol. 3, 6.8.3). */
-    if (s->interrupt_shadow && b->insns[0].mnemonic != ZYDIS_MNEMONIC_STI)
+    if (s->interrupt_shadow && insns[0].mnemonic != ZYDIS_MNEMONIC_STI)
         return;
     traps = v->debug_traps | (trace && !v->untraced ? (uint32_t)DR6_BS : 0);
     v->debug_traps = 0;
@@ -263,13 +265,15 @@ void dbt_log_block(const DbtVcpu *v, const DbtBlock *b)
                v->cpu->index, v->state->seg[SEG_CS].selector, v->state->rip, b->gpa, v->cpl);
 }
 
-DbtStep dbt_run_insns(DbtVcpu *v, const DbtBlock *b)
+DbtStep dbt_run_insns(DbtVcpu *v, DbtBlock *b)
 {
-    v->limit = &b->insns[b->count];
-    return run_insns(v, b->insns);
+    const DbtInsn *insns = dbt_block_insns(v, b);
+
+    v->limit = &insns[b->count];
+    return run_insns(v, insns);
 }
 
-void dbt_run_block(DbtVcpu *v, const DbtBlock *b)
+void dbt_run_block(DbtVcpu *v, DbtBlock *b)
 {
     if (G_UNLIKELY(log_enabled(LOG_EXEC)))
         dbt_log_block(v, b);
@@ -278,7 +282,7 @@ void dbt_run_block(DbtVcpu *v, const DbtBlock *b)
 
 static void find_and_run_block(DbtVcpu *v)
 {
-    const DbtBlock *b = dbt_block_find(v);
+    DbtBlock *b = dbt_block_find(v);
 
     if (b)
         dbt_run_block(v, b);

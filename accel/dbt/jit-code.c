@@ -4,10 +4,10 @@
  *
  * One sealed memfd is mapped twice, writable and executable, never both in one mapping:
  *
- *     glue | units, growing up -->         | their stubs, growing up --> |
+ *     glue | part 0: units, growing up --> | their stubs, growing up --> | part 1: ...
  *
  * Stubs are what runs rarely (TLB misses, exits not linked); apart from the units they cost the
- * instruction cache nothing. When one part is full everything is forgotten (jit_units_flush).
+ * instruction cache nothing. Parts are used in turn (jit-part.c).
  *
  * Glue is made for one vCPU, so the addresses of its state are constants in it. It changes between
  * the two worlds: C's registers, and the guest's as jit.h describes them.
@@ -28,6 +28,8 @@
 /* What one unit may take: 64 instructions, and a bound for each in hot and in cold code. */
 #define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 320 + 512)
 #define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 160 + 256)
+/* What is worth a part. */
+#define PART_MIN (128 * (uint32_t)KIB)
 #define HWCAP2_FSGSBASE_BIT (1 << 1)
 
 #define FRAME(field) ((int32_t)offsetof(JitFrame, field))
@@ -255,11 +257,20 @@ static void emit_glue(DbtJit *jit)
     jit->after_glue = (uint32_t)align_up(e->at, 64);
 }
 
-void jit_code_reset(DbtJit *jit)
+void jit_code_use_part(DbtJit *jit, unsigned part)
 {
-    jit->cold_begin = (uint32_t)align_up(jit->size / 8 * 5, 64);
-    jit->hot = (JitEmit){.base = jit->rw, .at = jit->after_glue, .end = jit->cold_begin};
-    jit->cold = (JitEmit){.base = jit->rw, .at = jit->cold_begin, .end = jit->size};
+    uint32_t begin = jit->after_glue + part * jit->part_code;
+    uint32_t cold = (uint32_t)align_up(begin + jit->part_code / 8 * 5, 64);
+
+    jit->hot = (JitEmit){.base = jit->rw, .at = begin, .end = cold};
+    jit->cold = (JitEmit){.base = jit->rw, .at = cold, .end = begin + jit->part_code};
+}
+
+uint32_t jit_code_used(const DbtJit *jit)
+{
+    uint32_t begin = jit->after_glue + jit->part * jit->part_code;
+
+    return jit->hot.at - begin + jit->cold.at - jit->hot.end;
 }
 
 bool jit_code_has_room(const DbtJit *jit)
@@ -316,12 +327,13 @@ static bool map_for_perf(DbtJit *jit, GError **errp)
 
 bool jit_code_init(DbtJit *jit, GError **errp)
 {
-    jit->size = (uint32_t)(jit->v->accel->tb_size * MIB);
+    jit->size = (uint32_t)align_up(dbt_budget(jit->v, 64), GUEST_PAGE_SIZE);
     if (!(jit->v->accel->perf_map ? map_for_perf(jit, errp) : map_sealed_file(jit, errp)))
         return false;
     jit->hot = (JitEmit){.base = jit->rw, .at = 0, .end = jit->size};
     emit_glue(jit);
-    jit_code_reset(jit);
+    jit->part_count = CLAMP(jit->size / PART_MIN, 2, JIT_PARTS_MAX);
+    jit->part_code = (jit->size - jit->after_glue) / jit->part_count & ~63u;
     jit_look_glue(jit);
     return true;
 }

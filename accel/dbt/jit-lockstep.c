@@ -124,7 +124,7 @@ G_GNUC_NORETURN static void report(const DbtJit *jit, const JitUnit *unit, const
 }
 
 /* The interpreter's turn. */
-static DbtStep interpret_noting(DbtVcpu *v, const DbtBlock *block)
+static DbtStep interpret_noting(DbtVcpu *v, DbtBlock *block)
 {
     DbtStep step;
 

@@ -58,7 +58,7 @@ static void append_host_code(GString *out, const DbtJit *jit, const JitUnit *u)
     for (uint32_t offset = u->begin; offset < u->end;) {
         for (; n < u->block->count && u->begin + jit->offsets[u->offsets + n] <= offset; n++)
             g_string_append_printf(out, "  -- guest 0x%016" G_GINT64_MODIFIER "x\n",
-                                   u->rip + u->block->insns[n].offset);
+                                   u->rip + dbt_block_insns(jit->v, u->block)[n].offset);
         append_host_insn(out, &formatter, &decoder, jit, &offset, u->end);
     }
 }
@@ -141,6 +141,7 @@ typedef struct LookTotals {
     uint64_t live, vcpus;
     uint64_t code_used, code_size;   /* translated code, in bytes */
     uint64_t block_used, block_size; /* decoded blocks */
+    uint64_t blocks_recycled, decoded_again;
     uint64_t tables_size;            /* TLBs, jump caches */
     uint64_t index_used;             /* what is known about units */
 } LookTotals;
@@ -153,13 +154,13 @@ static void add_counters(uint64_t *to, const uint64_t *from, size_t size)
 
 static void add_jit(LookTotals *t, const DbtJit *jit)
 {
+    JitUsage usage = jit_usage(jit);
+
     add_counters((uint64_t *)&t->jit, (const uint64_t *)&jit->stats, sizeof(t->jit));
-    for (uint32_t i = 0; i < jit->unit_count; i++)
-        t->live += jit->units[i].valid;
+    t->live += usage.live;
     t->code_size += jit->size;
-    t->code_used += jit->hot.at + jit->cold.at - jit->cold_begin;
-    t->index_used += jit->unit_count * sizeof(JitUnit) + jit->exit_count * sizeof(JitExit) +
-                     jit->offset_count * sizeof(*jit->offsets);
+    t->code_used += usage.code;
+    t->index_used += usage.index;
 }
 
 static LookTotals totals_of(const DbtAccel *accel)
@@ -170,8 +171,10 @@ static LookTotals totals_of(const DbtAccel *accel)
         const DbtVcpu *v = accel->vcpus->pdata[i];
 
         t.vcpus++;
-        t.block_used += v->cache->arena_used;
-        t.block_size += v->cache->arena_size;
+        t.block_used += dbt_ring_used(&v->cache->blocks) + dbt_ring_used(&v->cache->insns);
+        t.block_size += (v->cache->blocks.part_size + v->cache->insns.part_size) * DBT_RING_PARTS;
+        t.blocks_recycled += v->cache->parts_recycled;
+        t.decoded_again += v->cache->decoded_again;
         t.tables_size += dbt_mmu_tables_size();
         add_counters((uint64_t *)&t.mmu, (const uint64_t *)&v->mmu->stats, sizeof(t.mmu));
         if (v->jit)
@@ -204,6 +207,10 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "units.dropped", t.jit.units_dropped);
     line(out, "units.links", t.jit.links);
     line(out, "units.fallbacks", t.jit.fallbacks);
+    line(out, "units.sites-adapted", t.jit.sites_adapted);
+    line(out, "code.parts-recycled", t.jit.parts_recycled);
+    line(out, "blocks.parts-recycled", t.blocks_recycled);
+    line(out, "blocks.decoded-again", t.decoded_again);
     line(out, "flushes", t.jit.flushes);
     line(out, "code-pages.written", t.jit.pages_changed);
     line(out, "run.entries", t.jit.entries);

@@ -36,7 +36,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
 {
     DbtVcpu *v = jit->v;
     CpuState *s = v->state;
-    const DbtInsn *insn = &unit->block->insns[n];
+    const DbtInsn *insn = &dbt_block_insns(v, unit->block)[n];
     uint64_t epoch = v->tlb_epoch;
 
     s->rip = unit->rip + insn->offset;
@@ -73,7 +73,7 @@ static bool find_next(DbtJit *jit)
         return false;
     jit_unit_reachable(jit, u);
     jit->area->resume = (uintptr_t)(jit->rx + u->body);
-    v->limit = u->block->insns; /* not NULL */
+    v->limit = v->cache->scratch; /* not NULL */
     return true;
 }
 
@@ -120,15 +120,12 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
 
     if (u)
         return u;
-    if (block == jit->v->cache->once || ++block->heat < jit->v->accel->translate_after)
+    if (block == jit->v->cache->once)
         return NULL;
-    u = jit_translate(jit, block, rip);
-    if (!u) {
-        jit_units_flush(jit);
-        jit_mode_now(jit);
-        u = jit_translate(jit, block, rip);
-    }
-    return u;
+    /* One whose instructions are gone must be decoded in any case. */
+    if (++block->heat < jit->v->accel->translate_after && block->insns)
+        return NULL;
+    return jit_translate(jit, block, rip);
 }
 
 /*
@@ -138,7 +135,7 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
 static DbtStep refuse_target(DbtJit *jit, const JitUnit *unit)
 {
     unsigned n = unit->block->count - 1;
-    const DbtInsn *insn = &unit->block->insns[n];
+    const DbtInsn *insn = &dbt_block_insns(jit->v, unit->block)[n];
     uint64_t *rsp = &jit->v->state->gpr[GPR_RSP];
 
     if (insn->mnemonic == ZYDIS_MNEMONIC_RET)
@@ -180,7 +177,7 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
 DbtStep jit_run_unit(DbtJit *jit, JitUnit *u)
 {
     set_flags(jit);
-    jit->v->limit = u->block->insns; /* not NULL */
+    jit->v->limit = jit->v->cache->scratch; /* not NULL */
     jit->stats.entries++;
     return after_unit(jit, jit_code_enter(jit, u->body));
 }
@@ -267,6 +264,7 @@ void dbt_jit_release(DbtVcpu *v)
     jit_translator_release(jit);
     jit_sites_release(jit);
     jit_units_release(jit);
+    jit_parts_release(jit);
     jit_code_release(jit);
     g_free(jit);
     v->jit = NULL;
@@ -282,11 +280,12 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     jit->x87_available = jit_x87_available();
     if (!jit_code_init(jit, errp))
         return false;
-    if (!jit_units_init(jit))
+    if (!jit_parts_init(jit))
         return error_set_errno(errp, errno, "cannot map tables for %u MiB of translated code (-accel dbt,tb-size=)",
                                v->accel->tb_size);
     if (v->accel->lock_step)
         jit_lockstep_init(jit);
+    jit_units_init(jit);
     jit_sites_init(jit);
     return jit_translator_init(jit);
 }
@@ -295,6 +294,12 @@ void dbt_jit_flush(DbtVcpu *v)
 {
     if (v->jit)
         jit_units_flush(v->jit);
+}
+
+void dbt_jit_settle(DbtVcpu *v)
+{
+    if (v->jit)
+        jit_x87_settle(v->jit);
 }
 
 void dbt_jit_enter_thread(DbtVcpu *v)

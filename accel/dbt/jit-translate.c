@@ -127,8 +127,9 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
     return true;
 }
 
-static JitEnd decode_block(JitTranslator *t, const DbtBlock *block, uint64_t rip)
+static JitEnd decode_block(JitTranslator *t, DbtBlock *block, uint64_t rip)
 {
+    const DbtInsn *insns = dbt_block_insns(t->jit->v, block);
     const JitInsn *last = &t->insns[block->count - 1];
     unsigned offset = 0;
     bool ok = true;
@@ -137,7 +138,7 @@ static JitEnd decode_block(JitTranslator *t, const DbtBlock *block, uint64_t rip
     for (unsigned i = 0; i < block->count; i++) {
         JitInsn *in = &t->insns[i];
 
-        in->insn = &block->insns[i];
+        in->insn = &insns[i];
         in->bytes = block->bytes + offset;
         in->rip = rip + offset;
         ok = decode_insn(t, in, in->insn);
@@ -225,8 +226,6 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     JitUnit *u = jit_unit_new(jit, block, rip);
     const JitInsn *last;
 
-    if (!u)
-        return NULL;
     t->unit = u;
     t->is32 = jit->mode_key & JIT_MODE_32;
     t->exit_mode = jit->mode;
@@ -249,8 +248,6 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     u->save_point = t->save_point;
     u->flags_out = t->flags_out;
     u->flags_undefined = t->flags_undefined;
-    jit->exit_count += u->exit_count;
-    jit->offset_count += t->count;
     jit_unit_publish(jit, u);
     return u;
 }

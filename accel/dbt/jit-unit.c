@@ -16,15 +16,11 @@
  */
 #include "accel/dbt/jit.h"
 
-#include <sys/mman.h>
-
 #include "accel/dbt/mmu-priv.h"
 #include "core/log.h"
 
-/* Code bytes per unit, exit and instruction, for sizing the tables. They only cost what is touched. */
-#define BYTES_PER_UNIT 64
-#define BYTES_PER_EXIT 32
-#define BYTES_PER_INSN 8
+/* Ids of pages are kept up to this many, then everything starts anew. */
+#define PAGE_IDS_MAX (1u << 16)
 
 #define RING_SIZE 256
 
@@ -138,25 +134,25 @@ uint8_t jit_mode_now(DbtJit *jit)
 
 JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
 {
-    JitUnit *u;
+    const JitPart *part;
+    uint32_t id;
 
-    if (!jit_code_has_room(jit) || jit->unit_count + 2 > jit->unit_max ||
-        jit->exit_count + JIT_EXIT_MAX > jit->exit_max || jit->offset_count + BLOCK_MAX_INSNS > jit->offset_max)
-        return NULL;
-    u = &jit->units[jit->unit_count];
-    *u = (JitUnit){
+    jit_parts_make_room(jit);
+    part = jit_part_now(jit);
+    id = jit->part * jit->part_units + part->units;
+    jit->units[id] = (JitUnit){
         .block = block,
         .page = block->page_generation[0],
         .rip = rip,
-        .id = jit->unit_count,
+        .id = id,
         .mode = jit->mode,
         .pure = true,
         .page_id = page_id(jit, rip, block->gpa),
         .next_page_id = block->crosses ? page_id(jit, rip + GUEST_PAGE_SIZE, block->gpa_next) : 0,
-        .first_exit = jit->exit_count,
-        .offsets = jit->offset_count,
+        .first_exit = jit->part * jit->part_exits + part->exits,
+        .offsets = jit->part * jit->part_offsets + part->offsets,
     };
-    return u;
+    return &jit->units[id];
 }
 
 static void list_by_page(DbtJit *jit, JitUnit *unit)
@@ -167,14 +163,15 @@ static void list_by_page(DbtJit *jit, JitUnit *unit)
     *head = unit->id + 1;
 }
 
-/* A record that stands for the unit in the list of its second page. */
+/* A record behind the unit's that stands for it in the list of its second page. */
 static void list_by_next_page(DbtJit *jit, const JitUnit *unit)
 {
-    JitUnit *stand_in = &jit->units[jit->unit_count];
+    JitUnit *stand_in = &jit->units[unit->id + 1];
 
+    jit_part_now(jit)->units++;
     *stand_in = (JitUnit){
         .page = unit->block->page_generation[1],
-        .id = jit->unit_count++,
+        .id = unit->id + 1,
         .begin = unit->end,
         .end = unit->end,
         .stands_for = unit->id + 1,
@@ -184,7 +181,11 @@ static void list_by_next_page(DbtJit *jit, const JitUnit *unit)
 
 void jit_unit_publish(DbtJit *jit, JitUnit *unit)
 {
-    jit->unit_count++;
+    JitPart *part = jit_part_now(jit);
+
+    part->units++;
+    part->exits += unit->exit_count;
+    part->offsets += unit->block->count;
     unit->valid = true;
     list_by_page(jit, unit);
     if (unit->next_page_id)
@@ -206,21 +207,6 @@ JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip)
     return u;
 }
 
-JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset)
-{
-    uint32_t lo = 0, hi = jit->unit_count;
-
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-
-        if (jit->units[mid].end <= offset)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < jit->unit_count && jit->units[lo].begin <= offset ? &jit->units[lo] : NULL;
-}
-
 static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
 {
     emit_patch(&(JitEmit){.base = jit->rw}, exit->patch, target);
@@ -228,7 +214,8 @@ static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
 
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
-    if (exit->linked || exit->mode != target->mode || log_enabled(LOG_EXEC))
+    /* A unit that was dropped while it ran links nothing: its exits will be somebody else's. */
+    if (exit->linked || !jit->units[exit->unit].valid || exit->mode != target->mode || log_enabled(LOG_EXEC))
         return;
     exit->linked = target->id + 1;
     exit->next = target->incoming;
@@ -294,6 +281,15 @@ static void forget_link(DbtJit *jit, JitExit *exit)
     unlink_exit(jit, exit);
 }
 
+static void forget_in_page(DbtJit *jit, const JitUnit *unit)
+{
+    uint32_t *link = page_head(jit, unit->page);
+
+    while (*link != unit->id + 1)
+        link = &jit->units[*link - 1].next_in_page;
+    *link = unit->next_in_page;
+}
+
 void jit_unit_drop(DbtJit *jit, JitUnit *unit)
 {
     JitUnit **link = &unit->block->units;
@@ -308,6 +304,9 @@ void jit_unit_drop(DbtJit *jit, JitUnit *unit)
     for (uint32_t i = 0; i < unit->exit_count; i++)
         forget_link(jit, &jit->exits[unit->first_exit + i]);
     forget_jump(jit, unit);
+    forget_in_page(jit, unit);
+    if (unit->next_page_id)
+        forget_in_page(jit, &jit->units[unit->id + 1]);
     while (*link != unit)
         link = &(*link)->next_of_block;
     *link = unit->next_of_block;
@@ -318,42 +317,49 @@ void jit_unit_drop(DbtJit *jit, JitUnit *unit)
 
 static void drop_page(DbtJit *jit, const uint32_t *generation)
 {
-    uint32_t *link = page_head(jit, generation);
+    uint32_t next = *page_head(jit, generation);
 
     jit->stats.pages_changed++;
-    while (*link) {
-        JitUnit *u = &jit->units[*link - 1];
+    while (next) {
+        JitUnit *u = &jit->units[next - 1];
 
-        if (u->page == generation) {
-            *link = u->next_in_page;
-            if (u->stands_for)
-                u = &jit->units[u->stands_for - 1];
-            if (u->valid)
-                jit_unit_drop(jit, u);
-        } else {
-            link = &u->next_in_page;
-        }
+        next = u->next_in_page;
+        if (u->page != generation)
+            continue;
+        if (u->stands_for)
+            u = &jit->units[u->stands_for - 1];
+        if (u->valid)
+            jit_unit_drop(jit, u);
     }
+}
+
+void dbt_jit_drop_block(DbtVcpu *v, DbtBlock *block)
+{
+    while (block->units)
+        jit_unit_drop(v->jit, block->units);
+}
+
+static void forget_unit(DbtJit *jit, JitUnit *unit)
+{
+    unit->block->units = NULL;
+    unit->valid = false;
 }
 
 void jit_units_flush(DbtJit *jit)
 {
-    dbt_jit_x87_home(jit->v); /* its note names a unit */
-    for (uint32_t i = 0; i < jit->unit_count; i++) {
-        if (jit->units[i].valid)
-            jit->units[i].block->units = NULL;
-    }
+    jit_x87_settle(jit);
+    jit_units_foreach(jit, forget_unit);
     for (unsigned i = 0; i < jit->mode_count; i++)
         memset(&jit->area->mode[i], 0, sizeof(jit->area->mode[i]));
     memset(jit->page_heads, 0, sizeof(jit->page_heads));
     g_hash_table_remove_all(jit->page_ids);
-    jit->unit_count = jit->exit_count = jit->offset_count = 0;
     jit->last_page_id = 0;
     jit->mode_count = 0;
+    jit->lower_modes = 0;
     jit->mode = JIT_NO_MODE;
     jit->pending_exit = 0;
     jit->stats.flushes++;
-    jit_code_reset(jit);
+    jit_parts_reset(jit);
 }
 
 /* --- Pages written. --- */
@@ -424,6 +430,8 @@ void jit_units_sync(DbtJit *jit)
 {
     const uint64_t *now = jit->v->fetch_epoch;
 
+    if (G_UNLIKELY(jit->last_page_id > PAGE_IDS_MAX))
+        jit_units_flush(jit);
     if (G_UNLIKELY(jit->epoch[0] != now[0] || jit->epoch[1] != now[1]))
         forget_pages(jit, jit->epoch[1] != now[1]);
     if (G_UNLIKELY(__atomic_load_n(&jit->v->accel->jit_pages->count, __ATOMIC_ACQUIRE) != jit->pages_seen))
@@ -444,34 +452,15 @@ void dbt_jit_pages_release(DbtAccel *accel)
     g_clear_pointer(&accel->jit_pages, g_free);
 }
 
-static void *table_new(uint32_t count, size_t size)
+void jit_units_init(DbtJit *jit)
 {
-    void *p = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
-bool jit_units_init(DbtJit *jit)
-{
-    jit->unit_max = jit->size / BYTES_PER_UNIT;
-    jit->exit_max = jit->size / BYTES_PER_EXIT;
-    jit->offset_max = jit->size / BYTES_PER_INSN;
-    jit->units = table_new(jit->unit_max, sizeof(JitUnit));
-    jit->exits = table_new(jit->exit_max, sizeof(JitExit));
-    jit->offsets = table_new(jit->offset_max, sizeof(uint16_t));
     jit->page_ids = g_hash_table_new_full(page_key_hash, page_key_equal, g_free, NULL);
     jit->mode = JIT_NO_MODE;
-    return jit->units && jit->exits && jit->offsets;
+    jit_parts_reset(jit);
 }
 
 void jit_units_release(DbtJit *jit)
 {
-    if (jit->units)
-        munmap(jit->units, jit->unit_max * sizeof(JitUnit));
-    if (jit->exits)
-        munmap(jit->exits, jit->exit_max * sizeof(JitExit));
-    if (jit->offsets)
-        munmap(jit->offsets, jit->offset_max * sizeof(uint16_t));
     if (jit->page_ids)
         g_hash_table_destroy(jit->page_ids);
 }

@@ -28,7 +28,7 @@ enum {
 
 /* --- Run time. --- */
 
-static void resolve_note(DbtJit *jit)
+void jit_x87_settle(DbtJit *jit)
 {
     uint32_t note = jit->area->x87_note;
     const JitUnit *u = &jit->units[note >> 8];
@@ -37,14 +37,14 @@ static void resolve_note(DbtJit *jit)
     if (!note)
         return;
     jit->area->x87_note = 0;
-    insn = &u->block->insns[(note & 0xff) - JIT_EXIT_INSN];
+    insn = &dbt_block_insns(jit->v, u->block)[(note & 0xff) - JIT_EXIT_INSN];
     dbt_native_note_x87(jit->v, insn, u->rip + insn->offset);
 }
 
 void jit_x87_note_before(DbtJit *jit, const JitUnit *unit, unsigned n)
 {
     while (n-- > 0) {
-        if (dbt_native_notes_x87(&unit->block->insns[n])) {
+        if (dbt_native_notes_x87(&dbt_block_insns(jit->v, unit->block)[n])) {
             jit->area->x87_note = JIT_ID(unit->id, JIT_EXIT_INSN + n);
             return;
         }
@@ -66,7 +66,7 @@ void dbt_jit_x87_home(DbtVcpu *v)
     fpu->ftw = image[4];
     memcpy(fpu->st, image + FX_ST, sizeof(fpu->st));
     jit->area->x87 = JIT_X87_HOME;
-    resolve_note(jit);
+    jit_x87_settle(jit);
 }
 
 /* The guest's vector registers are in the host's, so none may be touched. */

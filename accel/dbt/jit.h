@@ -3,7 +3,8 @@
  * The translator: hot blocks of the interpreter become host code of the same instruction set.
  *
  *     jit-run.c        the dispatcher: block -> unit, exits, links
- *     jit-unit.c       units of a vCPU: making room, invalidation, modes, jump cache, page ids
+ *     jit-unit.c       units of a vCPU: invalidation, modes, jump cache, page ids
+ *     jit-part.c       memory for them: a ring of parts
  *     jit-code.c       the code buffer and the code that enters, leaves and calls the interpreter
  *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
  *     jit-flags.c      which flags are alive where
@@ -31,7 +32,7 @@
  * emitter, TLB misses, devices, watched pages, faults. An instruction's checks come before its effects,
  * so at each such point the registers are those before the instruction.
  *
- *     no unit --block hot--> VALID --page written, map or CPUID changed, buffer full--> dead
+ *     no unit --block hot--> VALID --page written, map or CPUID changed, its part used again--> dead
  *
  * Everything here belongs to the vCPU and its thread. Other threads reach it by two words only:
  * JitArea.exit_request, and the accelerator's list of pages written (dbt_jit_page_changed).
@@ -196,6 +197,7 @@ typedef struct JitStats {
     uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted, indirect_misses;
     uint64_t sites_adapted; /* units made anew because their sites missed */
+    uint64_t parts_recycled;
 } JitStats;
 
 /* The mode word: everything translated code takes for granted. */
@@ -219,23 +221,33 @@ typedef struct JitSiteOwner {
     uint8_t insn;
 } JitSiteOwner;
 
+/*
+ * Memory for units is used a part at a time, in turn: each has its own stretch of the code buffer
+ * and of the tables. A part that is used again forgets its units first (jit-part.c).
+ */
+#define JIT_PARTS_MAX 16
+
+typedef struct JitPart {
+    uint32_t units, exits, offsets; /* used, of those per part */
+    uint32_t code;                  /* bytes, when it was left */
+} JitPart;
+
 typedef struct DbtJit {
     DbtVcpu *v;
     JitArea *area;
     uint32_t tables;       /* offset of the area from GS */
     uint8_t *rw, *rx;      /* the code buffer, mapped twice */
     uint32_t size;
-    JitEmit hot, cold;     /* units; and what of them runs rarely */
-    uint32_t cold_begin;
+    JitEmit hot, cold;     /* units; and what of them runs rarely: of the current part */
     JitGlue glue;
-    uint32_t after_glue;   /* where the first unit begins */
+    uint32_t after_glue;   /* where the first part begins */
+    JitPart parts[JIT_PARTS_MAX];
+    unsigned part_count, part; /* the current one */
+    uint32_t part_code, part_units, part_exits, part_offsets; /* of each */
 
-    JitUnit *units;        /* in order of begin */
-    uint32_t unit_count, unit_max;
+    JitUnit *units;        /* of each part in order of begin */
     JitExit *exits;
-    uint32_t exit_count, exit_max;
     uint16_t *offsets;
-    uint32_t offset_count, offset_max;
     uint32_t page_heads[1 << 12]; /* units by generation counter: id + 1 */
     GHashTable *page_ids;
     uint32_t last_page_id;
@@ -263,9 +275,12 @@ typedef struct DbtJit {
 /* --- jit-code.c --- */
 bool jit_code_init(DbtJit *jit, GError **errp);
 void jit_code_release(DbtJit *jit);
-/* Room for one more unit of any size. */
+/* jit->hot and cold are the part's. */
+void jit_code_use_part(DbtJit *jit, unsigned part);
+/* Room in them for one more unit of any size. */
 bool jit_code_has_room(const DbtJit *jit);
-void jit_code_reset(DbtJit *jit);
+/* Bytes written of the current part. */
+uint32_t jit_code_used(const DbtJit *jit);
 /* Runs from offset entry on; an exit id. */
 uint32_t jit_code_enter(DbtJit *jit, uint32_t entry);
 /* The calling thread's GS becomes the vCPU's. */
@@ -276,7 +291,7 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 }
 
 /* --- jit-translate.c --- */
-/* The unit for the block at rip, linked into nothing yet; NULL: no room. */
+/* The unit for the block at rip, linked into nothing yet. Others may be dropped to make room. */
 JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip);
 bool jit_translator_init(DbtJit *jit);
 void jit_translator_release(DbtJit *jit);
@@ -291,8 +306,31 @@ static inline bool jit_x87_is_masked(const FpuState *fpu)
 {
     return (fpu->fcw & 0x3f) == 0x3f;
 }
+/* What is noted of the last x87 instruction goes to CpuState: its unit is about to go. */
+void jit_x87_settle(DbtJit *jit);
 /* Instruction n of the unit was left by a signal: notes the x87 instruction before it, if any. */
 void jit_x87_note_before(DbtJit *jit, const JitUnit *unit, unsigned n);
+
+/* --- jit-part.c --- */
+/* The tables; false: errno. jit->part_code is known. */
+bool jit_parts_init(DbtJit *jit);
+void jit_parts_release(DbtJit *jit);
+/* Room for a unit in the current part, whatever it takes. */
+void jit_parts_make_room(DbtJit *jit);
+/* All are empty; nobody refers to their units any more. */
+void jit_parts_reset(DbtJit *jit);
+static inline JitPart *jit_part_now(DbtJit *jit)
+{
+    return &jit->parts[jit->part];
+}
+/* Calls for each unit that is valid. */
+void jit_units_foreach(DbtJit *jit, void (*call)(DbtJit *jit, JitUnit *unit));
+typedef struct JitUsage {
+    uint64_t live, code, index; /* units; bytes of code; bytes of tables */
+} JitUsage;
+JitUsage jit_usage(const DbtJit *jit);
+/* The unit whose code contains the offset. */
+JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
 
 /* --- jit-unit.c --- */
 /* The vCPU's mode as an index, after something may have changed it; JIT_NO_MODE: interpret. */
@@ -305,8 +343,6 @@ void jit_unit_publish(DbtJit *jit, JitUnit *unit);
 /* Nobody enters it any more. */
 void jit_unit_drop(DbtJit *jit, JitUnit *unit);
 JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
-/* The unit whose code contains the offset. */
-JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target);
 /* The unit was found through the TLB: its page is where it was, and indirect branches may go to it. */
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit);
@@ -315,7 +351,7 @@ void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit);
 void jit_units_sync(DbtJit *jit);
 /* Forgets everything. */
 void jit_units_flush(DbtJit *jit);
-bool jit_units_init(DbtJit *jit);
+void jit_units_init(DbtJit *jit);
 void jit_units_release(DbtJit *jit);
 
 /* --- jit-site.c --- */

@@ -202,6 +202,11 @@ static void choose_tier(DbtAccel *accel)
 
 Rig *rig_new(unsigned cpus)
 {
+    return rig_new_sized(cpus, 0);
+}
+
+Rig *rig_new_sized(unsigned cpus, uint32_t tb_size)
+{
     Rig *rig = g_new0(Rig, 1);
     Machine *machine = machine_new(&rig_type);
     g_autofree CpuidTable *cpuid = g_new0(CpuidTable, 1);
@@ -214,6 +219,8 @@ Rig *rig_new(unsigned cpus)
     accel->ops = &dbt_accel_ops;
     property_set_defaults(dbt_accel_ops.props, accel);
     choose_tier((DbtAccel *)accel);
+    if (tb_size)
+        ((DbtAccel *)accel)->tb_size = tb_size;
     machine->accel = accel;
     machine_lock();
     accel->machine = machine;

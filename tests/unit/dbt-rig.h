@@ -37,6 +37,8 @@ typedef struct Rig {
 } Rig;
 
 Rig *rig_new(unsigned cpus);
+/* With so many MiB of translated code (-accel dbt,tb-size=); 0: the default. */
+Rig *rig_new_sized(unsigned cpus, uint32_t tb_size);
 /* All of RAM zero but for the tables, as a device would write it. */
 void rig_reset_memory(Rig *rig);
 void rig_free(Rig *rig);
