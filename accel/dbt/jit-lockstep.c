@@ -138,12 +138,16 @@ static DbtStep interpret_noting(DbtVcpu *v, DbtBlock *block)
     return step;
 }
 
-/* In the middle, between two pieces of a string instruction, flags may be dead that nobody looks for there. */
-static uint32_t flags_to_compare(const DbtJit *jit, const JitUnit *unit)
+/* A repeated string instruction may be where it goes on later. How far it came is not the same for both. */
+static bool at_repetition(const DbtVcpu *v, const JitUnit *unit)
 {
-    if (jit->v->state->rip - unit->rip < unit->block->size)
-        return 0;
-    return (jit->jumped ? RFLAGS_ARITH : unit->flags_out) & ~unit->flags_undefined;
+    const DbtBlock *b = unit->block;
+
+    for (unsigned n = 0; n < b->count; n++) {
+        if (unit->rip + b->insns[n].offset == v->state->rip)
+            return b->insns[n].flags & (INSN_REP | INSN_REPNE);
+    }
+    return false;
 }
 
 /* Translated code may end before its unit does, when an instruction changed what it takes for granted (the x87
@@ -181,6 +185,8 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
         return step;
     if (v->code_bits == 32)
         v->state->rip = (uint32_t)v->state->rip;
+    if (at_repetition(v, unit))
+        return step;
     journal->after = *v->state;
     undo(journal);
     *v->state = journal->before;
@@ -190,7 +196,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
         step = finish(v, unit, step);
     if (step == DBT_FAULT)
         report(jit, unit, "faults");
-    what = compare(journal, v->state, flags_to_compare(jit, unit));
+    what = compare(journal, v->state, (jit->jumped ? RFLAGS_ARITH : unit->flags_out) & ~unit->flags_undefined);
     if (what)
         report(jit, unit, what);
     jit->stats.compared++;
