@@ -22,7 +22,8 @@
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
  * frame (JitFrame) on the thread's own stack, GS at the vCPU's TLB tables and JitArea behind them.
  * Arithmetic flags are the host's; DF, TF and AC of the host stay clear. Vector registers and MXCSR are
- * loaded by the first unit that uses them and stay until translated code is left (frame.vectors).
+ * loaded by the first unit that uses them and stay until translated code is left (frame.vectors). x87
+ * registers stay longer (jit-x87.c).
  *
  * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
  * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them

@@ -11,8 +11,8 @@
  * because x87 reports an exception only at the next waiting instruction. With CR0.NE = 0 the PC
  * would raise IRQ 13 instead; that wire is not modelled, #MF is delivered either way.
  *
- * x87 state is loaded around each x87 or MMX instruction (80 ns): nothing of the guest's stays in
- * the host's x87 while C code runs.
+ * x87 state is loaded around each x87 or MMX instruction (80 ns). Where translated code has it in the host's
+ * unit (jit-x87.c), dbt_fpu_check takes it home first.
  */
 #define _LGPL_SOURCE /* inline read-side RCU: it is around each instruction */
 #include <urcu.h>
