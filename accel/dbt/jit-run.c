@@ -21,6 +21,10 @@
 #include "core/error.h"
 #include "core/log.h"
 
+/* For each doubling of so many writes to a page's code it stays with the interpreter twice as long. */
+#define PAGE_WRITES_COOL 8
+#define PAGE_COOL_MAX 8u
+
 static void set_flags(DbtJit *jit)
 {
     jit->area->flags = flags_to_ax(jit->v->state);
@@ -112,6 +116,17 @@ bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11)
     return true;
 }
 
+/* How often a block is entered before it is translated: longer where code has been written over often, up
+ * to where interpreting it cost as much as translating it would. */
+static uint32_t heat_needed(const DbtJit *jit, const DbtBlock *block)
+{
+    uint32_t after = jit->v->accel->translate_after;
+    uint32_t written = __atomic_load_n(block->page_generation[0], __ATOMIC_RELAXED) / PAGE_WRITES_COOL;
+    unsigned shift = 32 - (unsigned)__builtin_clz(written | 1) - !written;
+
+    return after == 1 ? 1 : MIN(after << MIN(shift, PAGE_COOL_MAX), UINT16_MAX); /* 1: always at once */
+}
+
 /* The unit for the block, made if the block has become hot. NULL: interpret it. */
 static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
 {
@@ -123,7 +138,8 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
     if (block == jit->v->cache->once)
         return NULL;
     /* One whose instructions are gone must be decoded in any case. */
-    if (++block->heat < jit->v->accel->translate_after && block->insns)
+    block->heat += block->heat < UINT16_MAX;
+    if (block->heat < heat_needed(jit, block) && block->insns)
         return NULL;
     return jit_translate(jit, block, rip);
 }

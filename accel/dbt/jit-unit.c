@@ -328,8 +328,10 @@ static void drop_page(DbtJit *jit, const uint32_t *generation)
             continue;
         if (u->stands_for)
             u = &jit->units[u->stands_for - 1];
-        if (u->valid)
+        if (u->valid) {
+            u->block->heat = 0;
             jit_unit_drop(jit, u);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decoded and translated code in little memory: more of it than fits, again and again (accel/dbt/block-store.c,
- * jit-part.c).
+ * Decoded and translated code that does not stay: more of it than fits (accel/dbt/block-store.c, jit-part.c),
+ * and what is written over all the time (jit-run.c).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,12 +111,31 @@ static void what_runs_now_is_kept_although_memory_was_short(void **state)
     assert_int_equal(v->jit->stats.units, units);
 }
 
+/* A counter between the instructions of the loop that counts. */
+GUEST(counter_in_code, "mov $20000, %ecx\n 1: incl 2f(%rip)\n jmp 3f\n 2: .long 0\n 3: dec %ecx\n jnz 1b\n"
+                       "mov 2b(%rip), %eax");
+
+static void data_among_code_does_not_have_it_translated_for_ever(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+
+    v->accel->translate_after = 4;
+    assert_int_equal(RIG_RUN(rig, 64, counter_in_code), -1);
+    assert_int_equal(rig_state(rig, 0)->gpr[GPR_RAX], 20000);
+    if (!v->jit)
+        return;
+    assert_true(v->jit->stats.pages_changed > 0);
+    assert_true(v->jit->stats.units < 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(more_code_than_fits_runs_right_and_a_part_is_forgotten_at_a_time, setup,
                                         rig_teardown),
         cmocka_unit_test_setup_teardown(what_runs_now_is_kept_although_memory_was_short, setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(data_among_code_does_not_have_it_translated_for_ever, setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
