@@ -39,6 +39,8 @@ bool drive_open(KvNode *options, DriveInterface default_interface, bool snapshot
 /* -blockdev: a node with a node-name. The check opens nothing. */
 bool blockdev_check(KvNode *options, GError **errp);
 bool blockdev_open(KvNode *options, GError **errp);
+/* Closes it, which may sleep; an error while a device or another node uses it. */
+bool blockdev_close(const char *node_name, GError **errp);
 
 /* NULL begins, NULL ends. */
 Drive *drive_next(Drive *drive);

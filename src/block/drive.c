@@ -344,6 +344,20 @@ bool blockdev_open(KvNode *kv, GError **errp)
     return true;
 }
 
+bool blockdev_close(const char *node_name, GError **errp)
+{
+    BlockNode *node = block_node_find(node_name);
+    guint index;
+
+    if (!node || !blockdevs || !g_ptr_array_find(blockdevs, node, &index))
+        return error_set(errp, "there is no node '%s' that -blockdev or blockdev-add made", node_name);
+    if (node->refs > 1)
+        return error_set(errp, "node '%s' is in use", node_name);
+    g_ptr_array_remove_index(blockdevs, index);
+    block_node_unref(node);
+    return true;
+}
+
 bool drives_check_used(GError **errp)
 {
     for (Drive *drive = drive_next(NULL); drive; drive = drive_next(drive)) {

@@ -189,6 +189,11 @@ static json_t *blockdev_add(Monitor *mon, json_t *args, GError **errp)
     return ok ? json_object() : NULL;
 }
 
+static json_t *blockdev_del(Monitor *mon, json_t *args, GError **errp)
+{
+    return blockdev_close(qmp_arg_str(args, "node-name"), errp) ? json_object() : NULL;
+}
+
 /* --- Types --- */
 
 static const QmpMember cache_members[] = {
@@ -265,6 +270,8 @@ static const QmpMember add_args[] = {
     {0},
 };
 
+static const QmpMember del_args[] = {{"node-name", &qmp_str, false, NULL}, {0}};
+
 static const QmpMember eject_args[] = {
     {"device", &qmp_str, true, "the drive's id"},
     {"id", &qmp_str, true, "or its device's"},
@@ -286,6 +293,7 @@ const QmpCommand qmp_block_commands[] = {
     {"blockdev-add", add_args, NULL, blockdev_add, "open an image, as -blockdev does; its properties are arguments",
      .more_args = true},
     {"blockdev-change-medium", change_args, NULL, change_medium, "put another medium into a CD-ROM drive"},
+    {"blockdev-del", del_args, NULL, blockdev_del, "close an image that nothing uses any more"},
     {"eject", eject_args, NULL, eject, "take the medium out of a CD-ROM drive"},
     {"query-block", NULL, &block_list, query_block, "the drives and what is in them"},
     {"query-blockstats", blockstats_args, &blockstats_list, query_blockstats, "the drives' counters"},

@@ -9,7 +9,7 @@ import re
 import struct
 import tempfile
 
-from vmmtest import PROMPT, Qmp, Skip, Suite, Vm, boot_args, initrd, load_modules, qmp_args
+from vmmtest import PROMPT, Qmp, QmpError, Skip, Suite, Vm, boot_args, initrd, load_modules, qmp_args
 
 BOOT_TIMEOUT = 240
 MIB = 1 << 20
@@ -172,6 +172,20 @@ def what_cannot_be_plugged_is_refused_and_a_reset_takes_what_is_wanted_back():
         qmp.cmd("system_reset")
         assert qmp.wait_event("DEVICE_DELETED")["data"]["device"] == "a"
         assert qmp.hmp("device_add virtio-blk-pci,drive=d1,id=a") == ""
+        make_image("late")
+        node = {"driver": "raw", "node-name": "n1", "file": {"driver": "file", "filename": path_of("late")}}
+        qmp.cmd("blockdev-add", node)
+        assert qmp.hmp("device_add virtio-blk-pci,drive=n1,id=c") == ""
+        try:
+            qmp.cmd("blockdev-del", {"node-name": "n1"})
+            raise AssertionError("a node in use was closed")
+        except QmpError as error:
+            assert "in use" in str(error)
+        assert qmp.hmp("device_del c") == ""
+        qmp.cmd("system_reset")
+        assert qmp.wait_event("DEVICE_DELETED")["data"]["device"] == "c"
+        qmp.cmd("blockdev-del", {"node-name": "n1"})
+        qmp.cmd("blockdev-add", node)  # the name and the file's lock are free
         qmp.cmd("quit")
         assert vm.wait() == 0, vm.errors
 
