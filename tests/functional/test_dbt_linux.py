@@ -183,6 +183,13 @@ def lock_step_of_a_boot_and_a_compiler_finds_no_difference():
 
 
 @suite.test
+def code_that_never_fits_the_translators_memory_runs_all_the_same():
+    full()
+    b = Basics()
+    b.check(2, b.stress, b.bare32, accel="dbt,tb-size=1")
+
+
+@suite.test
 def the_interpreter_alone_gives_the_same():
     full()
     b = Basics()

@@ -115,6 +115,16 @@ def info_jit_counts_units_and_memory():
 
 
 @suite.test
+def code_and_tlbs_of_up_to_four_cpus_take_64_mib_at_most():
+    for cpus in ("1", "2", "4"):
+        with Vm(args("dbt", "-smp", cpus, *qmp_args(PATH))) as vm, Qmp(PATH) as qmp:
+            vm.expect("ready")
+            now = counters(qmp.hmp("info jit"))
+        bound = now["code.size-bytes"] + now["tlb.size-bytes"]
+        assert now["vcpus"] == int(cpus) and bound <= 64 << 20, f"{cpus} CPUs: {bound >> 20} MiB"
+
+
+@suite.test
 def interpret_on_translates_nothing():
     now = info_jit("dbt,interpret=on")
     assert now["units.made"] == now["code.size-bytes"] == 0
