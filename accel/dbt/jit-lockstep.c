@@ -21,6 +21,7 @@
 
 #define JOURNAL_MAX 4096
 #define JOURNAL_BYTES 64
+#define FINISH_MAX 10000 /* pieces of a string */
 
 typedef struct JournalEntry {
     uint8_t *host;
@@ -151,20 +152,35 @@ static bool at_repetition(const DbtVcpu *v, const JitUnit *unit)
     return false;
 }
 
-/* Translated code may end before its unit does, when an instruction changed what it takes for granted (the x87
- * exceptions unmasked, say). The interpreter does the rest. */
+static DbtStep run_from(DbtVcpu *v, const DbtBlock *b, unsigned n)
+{
+    DbtStep step = DBT_NEXT;
+
+    for (; n < b->count && step == DBT_NEXT; n++) {
+        step = b->insns[n].handler(v, &b->insns[n]);
+        if (step == DBT_NEXT)
+            v->state->rip += b->insns[n].len;
+    }
+    return step;
+}
+
+/* Translated code may end before its unit does: when an instruction changed what it takes for granted (the x87
+ * exceptions unmasked, say), or for a request, in the middle of a repeated string instruction. The interpreter does
+ * the rest, the string piece by piece. */
 static DbtStep finish(DbtVcpu *v, const JitUnit *unit, DbtStep step)
 {
     const DbtBlock *b = unit->block;
-    unsigned n = 1;
 
-    while (n < b->count && unit->rip + b->insns[n].offset != v->state->rip)
-        n++;
-    for (; n < b->count; n++) {
-        step = b->insns[n].handler(v, &b->insns[n]);
-        if (step != DBT_NEXT)
-            return step;
-        v->state->rip += b->insns[n].len;
+    for (unsigned pieces = 0; pieces < FINISH_MAX; pieces++) {
+        unsigned n = at_repetition(v, unit) ? 0 : 1;
+
+        while (n < b->count && unit->rip + b->insns[n].offset != v->state->rip)
+            n++;
+        if (n == b->count)
+            break;
+        step = run_from(v, b, n);
+        if (step != DBT_LEAVE || !at_repetition(v, unit))
+            break;
     }
     return step;
 }
