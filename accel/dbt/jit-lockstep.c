@@ -5,8 +5,7 @@
  *
  * The interpreter goes first, with a TLB nobody fills, so that all its writes to RAM pass the places
  * that note them in the journal (mmu.c, mmu-seg.c). What cannot be undone is not compared: blocks with
- * system instructions, blocks that met a device, and those that ended in a fault, in the middle of a repeated string
- * instruction, or wrote to watched code.
+ * system instructions, blocks that met a device, and those that ended in a fault or wrote to watched code.
  *
  * Compared are registers, vectors, MXCSR, the flags that are needed behind the unit, and the bytes
  * written. With other vCPUs or devices writing the same bytes at the same time differences are to
@@ -185,18 +184,6 @@ static DbtStep finish(DbtVcpu *v, const JitUnit *unit, DbtStep step)
     return step;
 }
 
-/* The interpreter left in the middle of a repeated string instruction, to look around. */
-static bool is_amid_repetition(const DbtVcpu *v, const JitUnit *unit)
-{
-    const DbtBlock *b = unit->block;
-
-    for (unsigned i = 0; i < b->count; i++) {
-        if (v->state->rip == unit->rip + b->insns[i].offset)
-            return b->insns[i].flags & (INSN_REP | INSN_REPNE) && v->state->gpr[GPR_RCX];
-    }
-    return false;
-}
-
 DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
 {
     DbtVcpu *v = jit->v;
@@ -211,8 +198,6 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     journal->before = *v->state;
     step = interpret_noting(v, unit->block);
     if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->tlb_epoch)
-        return step;
-    if (step == DBT_LEAVE && is_amid_repetition(v, unit))
         return step;
     if (v->code_bits == 32)
         v->state->rip = (uint32_t)v->state->rip;
