@@ -62,6 +62,18 @@ static bool make_object(Options *options, const ObjectType *type, KvNode *kv, GE
     return true;
 }
 
+/* What a list's member says, "on" if it has no value; NULL: it is no list's. */
+static const char *affinity_value(const char *member)
+{
+    const char *value = strchr(member, '=');
+    size_t len = value ? (size_t)(value - member) : strlen(member);
+
+    if (strncmp(member, "cpu-affinity", MAX(len, strlen("cpu-affinity"))) != 0 &&
+        strncmp(member, "node-affinity", MAX(len, strlen("node-affinity"))) != 0)
+        return NULL;
+    return value ? value + 1 : "on";
+}
+
 /* QEMU collects the repeats of thread-context's lists, "cpu-affinity=0-1,cpu-affinity=6"; elsewhere the
  * last one counts. Here they become one, "cpu-affinity=0-1:6". */
 static char *join_lists(const char *arg)
@@ -72,12 +84,11 @@ static char *join_lists(const char *arg)
     if (!g_str_has_prefix(arg, "thread-context,"))
         return g_strdup(arg);
     for (char **member = members; *member; member++) {
-        const char *value = g_str_has_prefix(*member, "cpu-affinity=") || g_str_has_prefix(*member, "node-affinity=")
-                                ? strchr(*member, '=') + 1 : NULL;
+        const char *value = affinity_value(*member);
         if (value && lists->len && strncmp(lists->str, *member, 4) == 0)
             g_string_append_printf(lists, ":%s", value);
         else if (value && !lists->len)
-            g_string_append_printf(lists, "%s", *member);
+            g_string_append_printf(lists, "%.*s=%s", (int)strcspn(*member, "="), *member, value);
         else
             g_string_append_printf(out, "%s%s", out->len ? "," : "", *member);
     }

@@ -69,6 +69,7 @@ WRITTEN = [
     (["-object", "secret,id=s"], "data"), (["-object", "secret,id=s,file=/nonexistent/s"], "/nonexistent/s"),
     (["-object", "secret,id=s,data=x,keyid=k,iv=AAAA"], "'k'"), (["-object", "secret,id=s,data=x,format=hex"], "format"),
     (["-object", "secret,id=s,file=."], "'.'"), (["-object", "thread-context,id=t,cpu-affinity=0,node-affinity=0"], "affinity"),
+    (["-object", "thread-context,id=t,cpu-affinity=0,cpu-affinity"], "'0:on'"),
     (["-object", "iothread"], "id"), (["-object", "iothread,id="], "id"), (["-object", "throttle-grup,id=x"], "throttle-grup"),
     (["-vcpu", "vcpunum=1,affinity=0"], "vcpunum=1"), (["-vcpu", "vcpunum=0,affinity=0,thread-context=t"], "affinity"),
     (["-vcpu", "vcpunum=0,affinity=x"], "affinity=x"), (["-vcpu", "vcpunum=-1,affinity=0"], "vcpunum"), (["-vcpu", "0"], "-vcpu"),

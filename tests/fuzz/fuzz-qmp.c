@@ -43,7 +43,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static bool names_something_outside(const uint8_t *data, size_t len)
 {
-    static const char *const words[] = {"save", "log", "chardev", "object", "human", "gdb", "block", "change"};
+    static const char *const words[] = {"save", "log", "chardev", "object", "human", "gdb", "block", "change",
+                                        "romfile"};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
         if (memmem(data, len, words[i], strlen(words[i])))
