@@ -121,6 +121,7 @@ static const VirtioDeviceOps blk_ops = {
     .set_config = blk_set_config,
     .features_set = blk_features_set,
     .handle_queue = virtio_blk_handle_queue,
+    .serve_here = virtio_blk_serve_here,
     .reset = blk_device_reset,
 };
 

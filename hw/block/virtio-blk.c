@@ -315,3 +315,10 @@ void virtio_blk_handle_queue(VirtioQueue *q)
     } while (!virtqueue_empty(&q->vq));
     blk_unplug();
 }
+
+void virtio_blk_serve_here(VirtioQueue *q, void (*serve)(VirtioQueue *q))
+{
+    block_loop_stand_in();
+    serve(q);
+    block_loop_stand_down();
+}

@@ -44,6 +44,8 @@ typedef struct VirtioBlk {
 
 /* virtio-blk.c: the queues' handler, and the size of a request. */
 void virtio_blk_handle_queue(VirtioQueue *q);
+/* As ops->serve_here: requests that the page cache answers at once complete without the main loop. */
+void virtio_blk_serve_here(VirtioQueue *q, void (*serve)(VirtioQueue *q));
 extern const size_t virtio_blk_request_size;
 
 #endif

@@ -94,12 +94,32 @@ static void wake(VirtioQueue *q)
     (void)eventfd_write(q->kick_fd, 1);
 }
 
+static bool set_flush_queued(VirtioQueue *q, bool queued)
+{
+    virtio_queue_lock(q);
+    bool was = q->flush_queued;
+    q->flush_queued = queued;
+    virtio_queue_unlock(q);
+    return was;
+}
+
+/* What completes meanwhile is shown at the end, not by a call of the loop. */
+static void serve_here(VirtioQueue *q)
+{
+    bool was = set_flush_queued(q, true);
+
+    q->vdev->ops->serve_here(q, serve);
+    set_flush_queued(q, was);
+}
+
 void virtio_queue_kick(VirtioQueue *q)
 {
-    if (q->loop == event_loop_main())
-        serve(q);
-    else
+    if (q->loop != event_loop_main())
         wake(q);
+    else if (q->vdev->ops->serve_here)
+        serve_here(q);
+    else
+        serve(q);
 }
 
 void virtio_kick_all(VirtioDevice *vdev)

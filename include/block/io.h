@@ -9,8 +9,8 @@
  * signal, so one watch and one poll see all completions. A wait on the loop's own thread (drain)
  * polls that eventfd and runs nothing else of the loop.
  *
- * Locking: block_io_submit and block_io_complete from any thread; done runs on io->loop's thread, for the
- * main loop with machine_lock held.
+ * Locking: block_io_submit and block_io_complete from any thread; done runs on io->loop's thread; for the
+ * main loop with machine_lock held, on its thread or one that stands in for it.
  */
 #ifndef BLOCK_IO_H
 #define BLOCK_IO_H
@@ -55,6 +55,12 @@ unsigned block_loop_reap(EventLoop *loop);
 /* Waits until there may be some, or block_loop_kick. The loop's own thread; machine_lock is let go of meanwhile. */
 void block_loop_wait(EventLoop *loop);
 void block_loop_kick(EventLoop *loop);
+/*
+ * Between these two the calling thread, which holds machine_lock, stands in for the main loop: what is done at once is called
+ * back by the second, instead of waking that loop. A vCPU that serves its own notification does so. They do not nest.
+ */
+void block_loop_stand_in(void);
+void block_loop_stand_down(void);
 /* The eventfd the loop's engines signal. */
 int block_loop_eventfd(EventLoop *loop);
 /* An engine that has completions of its own to collect at each reap. collect returns how many; it calls

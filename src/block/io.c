@@ -34,6 +34,7 @@ typedef struct BlockLoop {
     BlockIo *done, **done_tail;
 } BlockLoop;
 
+static __thread bool standing_in; /* for the main loop */
 static __thread unsigned plug_depth;
 static __thread EventLoop *plugged_loop; /* where engines hold something back for this thread */
 
@@ -124,10 +125,31 @@ unsigned block_loop_reap(EventLoop *loop)
     return count;
 }
 
-/* On its own thread, what is added while it reaps is reaped. */
+/* On its own thread, what is added while it reaps is reaped; so it is by who stands in. */
 static bool will_look(const BlockLoop *bl)
 {
-    return event_loop_current() == bl->loop && bl->reaping;
+    return (event_loop_current() == bl->loop && bl->reaping) || (standing_in && bl->loop == event_loop_main());
+}
+
+void block_loop_stand_in(void)
+{
+    g_assert(machine_lock_held() && !standing_in);
+    standing_in = true;
+}
+
+void block_loop_stand_down(void)
+{
+    BlockLoop *bl = block_loop_of(event_loop_main());
+    unsigned count = 0;
+    BlockIo *io;
+
+    while (count < REAP_BUDGET && (io = take_done(bl))) {
+        io->done(io);
+        count++;
+    }
+    standing_in = false;
+    if (count == REAP_BUDGET)
+        signal_efd(bl);
 }
 
 static void flush_engines(BlockLoop *bl)

@@ -7,6 +7,7 @@
 #include "core/event.h"
 
 #include <glib.h>
+#include <pthread.h>
 #include <stdarg.h>
 
 #include "core/lock.h"
@@ -23,16 +24,40 @@ static struct {
     void *opaque;
 } sink;
 
-static void deliver(void *opaque)
+/* What was emitted and not delivered yet, in this order whichever thread it came from. */
+static struct {
+    pthread_mutex_t lock; /* a leaf */
+    GQueue deliveries;
+} waiting = {.lock = PTHREAD_MUTEX_INITIALIZER, .deliveries = G_QUEUE_INIT};
+
+static void enqueue(Delivery *delivery)
 {
-    Delivery *delivery = opaque;
+    pthread_mutex_lock(&waiting.lock);
+    g_queue_push_tail(&waiting.deliveries, delivery);
+    pthread_mutex_unlock(&waiting.lock);
+}
+
+static Delivery *dequeue(void)
+{
+    pthread_mutex_lock(&waiting.lock);
+    Delivery *delivery = g_queue_pop_head(&waiting.deliveries);
+    pthread_mutex_unlock(&waiting.lock);
+    return delivery;
+}
+
+/* Main thread. */
+static void deliver_all(void *opaque)
+{
+    Delivery *delivery;
 
     machine_lock();
-    if (sink.fn)
-        sink.fn(sink.opaque, delivery->event, delivery->data, delivery->when_us);
+    while ((delivery = dequeue())) {
+        if (sink.fn)
+            sink.fn(sink.opaque, delivery->event, delivery->data, delivery->when_us);
+        json_decref(delivery->data);
+        g_free(delivery);
+    }
     machine_unlock();
-    json_decref(delivery->data);
-    g_free(delivery);
 }
 
 void event_emit(VmEvent event, const char *format, ...)
@@ -51,11 +76,11 @@ void event_emit(VmEvent event, const char *format, ...)
         va_end(ap);
         g_assert(delivery->data); /* a wrong format is ours */
     }
-    if (event_loop_current() != loop) {
-        event_loop_call(loop, deliver, delivery);
-        return;
-    }
-    deliver(delivery);
+    enqueue(delivery);
+    if (event_loop_current() == loop)
+        deliver_all(NULL);
+    else
+        event_loop_call(loop, deliver_all, NULL);
 }
 
 void event_set_sink(EventSink *fn, void *opaque)

@@ -324,6 +324,78 @@ static void a_full_disk_stops_the_vm_and_cont_tries_again(void **state)
     machine_free(machine);
 }
 
+/* --- who stands in for the main loop --- */
+
+static void *submit_standing_in(void *opaque)
+{
+    Call *call = opaque;
+
+    machine_lock();
+    block_loop_stand_in();
+    blk_submit(call->req.blk, &call->req); /* it ends at once: it is not started */
+    assert_false(call->done);
+    block_loop_stand_down();
+    machine_unlock();
+    return NULL;
+}
+
+static void done_elsewhere(BlockRequest *req, int ret)
+{
+    Call *call = req->opaque;
+
+    assert_true(machine_lock_held());
+    call->ret = ret;
+    call->done = true;
+}
+
+static void who_stands_in_for_the_main_loop_calls_back_what_ended_at_once(void **state)
+{
+    BlockNode *node;
+    BlockBackend *blk = backend_on_record(&node);
+    pthread_t thread;
+    Call call;
+
+    memset(&call, 0, sizeof(call));
+    call.req = (BlockRequest){.op = BLOCK_READ, .offset = UINT64_MAX, .bytes = 512, .done = done_elsewhere, .opaque = &call, .blk = blk};
+    assert_true(thread_create(&thread, "vcpu", submit_standing_in, &call, NULL));
+    pthread_join(thread, NULL);
+    assert_true(call.done);
+    assert_int_equal(call.ret, -EIO);
+    assert_int_equal(blk_in_flight(blk), 0);
+    blk_unref(blk);
+}
+
+static VmEvent seen[2];
+static unsigned seen_count;
+
+static void note_event(void *opaque, VmEvent event, json_t *data, int64_t when_us)
+{
+    if (seen_count < 2)
+        seen[seen_count] = event;
+    seen_count++;
+}
+
+static void *emit_first(void *opaque)
+{
+    event_emit(VM_EVENT_BLOCK_IO_ERROR, NULL);
+    return NULL;
+}
+
+static void events_arrive_in_the_order_they_were_emitted_whoever_did_it(void **state)
+{
+    pthread_t thread;
+
+    seen_count = 0;
+    event_set_sink(note_event, NULL);
+    assert_true(thread_create(&thread, "other", emit_first, NULL, NULL));
+    pthread_join(thread, NULL);
+    event_emit(VM_EVENT_STOP, NULL);
+    assert_int_equal(seen_count, 2);
+    assert_int_equal(seen[0], VM_EVENT_BLOCK_IO_ERROR);
+    assert_int_equal(seen[1], VM_EVENT_STOP);
+    event_set_sink(NULL, NULL);
+}
+
 static void reset_cancels_a_parked_request(void **state)
 {
     Machine *machine = fake_machine_new(1, NULL);
@@ -569,6 +641,8 @@ int main(void)
         cmocka_unit_test(writes_are_flushed_when_the_guest_switches_the_cache_off),
         cmocka_unit_test(zeroes_are_detected_when_asked_for),
         cmocka_unit_test(drain_waits_for_all_requests),
+        cmocka_unit_test(who_stands_in_for_the_main_loop_calls_back_what_ended_at_once),
+        cmocka_unit_test(events_arrive_in_the_order_they_were_emitted_whoever_did_it),
         cmocka_unit_test(requests_wait_while_the_backend_is_held),
         cmocka_unit_test(a_thread_without_a_loop_can_drain),
         cmocka_unit_test(after_reset_running_requests_are_stale),

@@ -87,6 +87,9 @@ typedef struct VirtioDeviceOps {
     void (*features_set)(VirtioDevice *vdev);
     /* Buffers may have come. On the queue's loop, q's lock held. */
     void (*handle_queue)(VirtioQueue *q);
+    /* Calls serve(q) on the thread that notified, and may finish what is done at once: the driver sees all of it together. May
+     * be NULL. machine_lock, q's lock not held. */
+    void (*serve_here)(VirtioQueue *q, void (*serve)(VirtioQueue *q));
     /* The queue is being reset: buffers that no backend works on are to be dropped. q's lock held. May be NULL. */
     void (*queue_reset)(VirtioQueue *q);
     /* The queues have stopped: waits until no request is out, then puts the device's own state to its
