@@ -160,6 +160,9 @@ static void list_by_page(DbtJit *jit, JitUnit *unit)
     uint32_t *head = page_head(jit, unit->page);
 
     unit->next_in_page = *head;
+    unit->prev_in_page = 0;
+    if (*head)
+        jit->units[*head - 1].prev_in_page = unit->id + 1;
     *head = unit->id + 1;
 }
 
@@ -283,11 +286,11 @@ static void forget_link(DbtJit *jit, JitExit *exit)
 
 static void forget_in_page(DbtJit *jit, const JitUnit *unit)
 {
-    uint32_t *link = page_head(jit, unit->page);
+    uint32_t next = unit->next_in_page, prev = unit->prev_in_page;
 
-    while (*link != unit->id + 1)
-        link = &jit->units[*link - 1].next_in_page;
-    *link = unit->next_in_page;
+    *(prev ? &jit->units[prev - 1].next_in_page : page_head(jit, unit->page)) = next;
+    if (next)
+        jit->units[next - 1].prev_in_page = prev;
 }
 
 void jit_unit_drop(DbtJit *jit, JitUnit *unit)

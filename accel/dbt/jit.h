@@ -148,7 +148,7 @@ typedef struct JitUnit {
     uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n] */
     uint32_t first_site[2], site_count[2]; /* of loads, of stores; numbers in their pool */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
-    uint32_t next_in_page; /* id + 1, by generation counter */
+    uint32_t next_in_page, prev_in_page; /* id + 1, by generation counter */
     struct JitUnit *next_of_block;
 } JitUnit;
 
