@@ -72,6 +72,8 @@ static MmuContext context_of(uint32_t mode_key)
 
 static int32_t first_misses(const DbtBlock *block, unsigned insn)
 {
+    if (block->sites_watched >> insn & 1)
+        return -MISSES_WATCHED;
     return block->sites_settled >> insn & 1 ? -MISSES_SETTLED : -MISSES_FRESH;
 }
 
