@@ -312,7 +312,7 @@ static void mmio_read(DbtVcpu *v, uint64_t gpa, uint8_t *buf, unsigned len)
 
     if (v->journaling)
         dbt_journal_lost(v);
-    TRACE4(mmio, v->cpu->index, gpa, len, false);
+    trace_mmio(v->cpu->index, gpa, len, false);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
         uint64_t value = ~0ull;
@@ -329,7 +329,7 @@ static void mmio_write(DbtVcpu *v, uint64_t gpa, const uint8_t *buf, unsigned le
 
     if (v->journaling)
         dbt_journal_lost(v);
-    TRACE4(mmio, v->cpu->index, gpa, len, true);
+    trace_mmio(v->cpu->index, gpa, len, true);
     dbt_guest_leave(v);
     for (unsigned size; len; gpa += size, buf += size, len -= size) {
         size = mmio_piece(gpa, len);

@@ -65,7 +65,7 @@ uint32_t dbt_io_read(DbtVcpu *v, uint16_t port, unsigned size)
     AddressSpace *as = &v->cpu->machine->io;
     uint32_t result = 0;
 
-    TRACE5(pio, v->cpu->index, port, size, false, 1);
+    trace_pio(v->cpu->index, port, size, false, 1);
     dbt_guest_leave(v);
     for (unsigned done = 0, n; done < size; done += n) {
         uint64_t value = ~0ull;
@@ -88,7 +88,7 @@ static void store_pieces(AddressSpace *as, uint16_t port, unsigned size, uint32_
 
 void dbt_io_write(DbtVcpu *v, uint16_t port, unsigned size, uint32_t value)
 {
-    TRACE5(pio, v->cpu->index, port, size, true, 1);
+    trace_pio(v->cpu->index, port, size, true, 1);
     dbt_guest_leave(v);
     store_pieces(&v->cpu->machine->io, port, size, value);
     dbt_guest_enter(v);
@@ -100,7 +100,7 @@ unsigned dbt_io_write_run(DbtVcpu *v, uint16_t port, unsigned size, const uint8_
     AddressSpace *as = &v->cpu->machine->io;
     unsigned done = 0;
 
-    TRACE5(pio, v->cpu->index, port, size, true, count);
+    trace_pio(v->cpu->index, port, size, true, count);
     dbt_guest_leave(v);
     machine_lock(); /* once for all of them: most ports' handlers want it */
     do {

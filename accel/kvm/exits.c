@@ -23,7 +23,7 @@ static void exit_io(KvmVcpu *kv)
     uint16_t port = run->io.port;
 
     kv->io_pending = true;
-    TRACE5(pio, kv->cpu->index, port, size, run->io.direction, run->io.count);
+    trace_pio(kv->cpu->index, port, size, run->io.direction, run->io.count);
     for (uint32_t i = 0; i < run->io.count; i++, data += size) {
         uint64_t value = 0;
 
@@ -45,7 +45,7 @@ static void exit_mmio(KvmVcpu *kv)
     uint32_t len = MIN(run->mmio.len, sizeof(run->mmio.data));
 
     kv->io_pending = true;
-    TRACE4(mmio, kv->cpu->index, addr, len, run->mmio.is_write);
+    trace_mmio(kv->cpu->index, addr, len, run->mmio.is_write);
     if (run->mmio.is_write)
         address_space_write(memory, addr, run->mmio.data, len);
     else

@@ -16,6 +16,9 @@
 #ifndef CORE_TRACE_H
 #define CORE_TRACE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #ifdef HAVE_SDT
 #include <sys/sdt.h>
 #define TRACE1(name, a) DTRACE_PROBE1(vmm, name, a)
@@ -30,5 +33,9 @@
 #define TRACE4(name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
 #define TRACE5(name, a, b, c, d, e) ((void)(a), (void)(b), (void)(c), (void)(d), (void)(e))
 #endif
+
+/* The probes mmio and pio. Any thread. */
+void trace_mmio(uint32_t vcpu, uint64_t address, uint32_t size, bool write);
+void trace_pio(uint32_t vcpu, uint16_t port, uint32_t size, bool write, uint32_t count);
 
 #endif
