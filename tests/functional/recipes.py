@@ -17,7 +17,7 @@ A recipe is a fenced block of a language in LANGUAGES. Its info string says how 
     after=NAME      what that recipe says is done first, in the same directory
     expect="TEXT"   is printed; several are looked for one after the other
     type="TEXT"     typed on the console, a line, when what is expected before it was printed
-    needs=A,B       programs, or: root, kvm, guest, tracefs, perf-events, full (only scripts/test.sh --full)
+    needs=A,B       programs, or: root, kvm, guest, disk, tracefs, perf-events, full (only scripts/test.sh --full)
 
 Other blocks are figures, and show no commands: COMMAND finds those that do.
 """

@@ -44,6 +44,10 @@ class Folder(tempfile.TemporaryDirectory):
             if re.search(rf"\b{re.escape(name)}\b", text) and not os.path.exists(os.path.join(self.name, name)):
                 os.symlink(guest(name), os.path.join(self.name, name))
 
+    def provide_disk(self):
+        """A copy of the installed Debian, for recipes that write to it."""
+        subprocess.run(["cp", "--sparse=always", guest("debian.img"), os.path.join(self.name, "disk.img")], check=True)
+
 
 def check_needs(recipe):
     for need in recipe.needs():
@@ -55,6 +59,8 @@ def check_needs(recipe):
                 raise Skip(kvm_is_real())
         elif need == "guest":
             guest("vmlinuz")
+        elif need == "disk":
+            guest("debian.img")
         elif need == "tracefs":
             if not os.path.exists("/sys/kernel/tracing/uprobe_events"):
                 raise Skip("the kernel's uprobes cannot be reached (/sys/kernel/tracing)")
@@ -143,6 +149,8 @@ def add(recipe):
         check_needs(recipe)
         folder = Folder()
         with folder:
+            if "disk" in recipe.needs():
+                folder.provide_disk()
             {"run": run, "console": console, "gdb": gdb, "by": by}[recipe.kind](recipe, folder)
 
     first = next((line for line in recipe.text.splitlines() if line.strip()), "")
