@@ -11,64 +11,9 @@
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"
 
-static bool extension_is_plain(const ZydisDecodedInstruction *dec)
-{
-    switch (dec->meta.isa_ext) {
-    case ZYDIS_ISA_EXT_BASE:
-    case ZYDIS_ISA_EXT_LONGMODE:
-        return native_base_category(dec->meta.category);
-    case ZYDIS_ISA_EXT_BMI1:
-    case ZYDIS_ISA_EXT_BMI2:
-    case ZYDIS_ISA_EXT_LZCNT:
-    case ZYDIS_ISA_EXT_MOVBE:
-    case ZYDIS_ISA_EXT_ADOX_ADCX:
-    case ZYDIS_ISA_EXT_X87:
-    case ZYDIS_ISA_EXT_MMX:
-    case ZYDIS_ISA_EXT_SSE:
-    case ZYDIS_ISA_EXT_SSE2:
-    case ZYDIS_ISA_EXT_SSE3:
-    case ZYDIS_ISA_EXT_SSSE3:
-    case ZYDIS_ISA_EXT_SSE4: /* POPCNT and CRC32 as well */
-    case ZYDIS_ISA_EXT_SSE4A:
-    case ZYDIS_ISA_EXT_AES:
-    case ZYDIS_ISA_EXT_PCLMULQDQ:
-    case ZYDIS_ISA_EXT_SHA:
-    case ZYDIS_ISA_EXT_GFNI:
-    case ZYDIS_ISA_EXT_AVX:
-    case ZYDIS_ISA_EXT_AVX2:
-    case ZYDIS_ISA_EXT_AVXAES:
-    case ZYDIS_ISA_EXT_AVX_VNNI:
-    case ZYDIS_ISA_EXT_VAES:
-    case ZYDIS_ISA_EXT_VPCLMULQDQ:
-    case ZYDIS_ISA_EXT_F16C:
-    case ZYDIS_ISA_EXT_FMA:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool is_gpr(ZydisRegister reg)
 {
-    switch (ZydisRegisterGetClass(reg)) {
-    case ZYDIS_REGCLASS_GPR8:
-    case ZYDIS_REGCLASS_GPR16:
-    case ZYDIS_REGCLASS_GPR32:
-    case ZYDIS_REGCLASS_GPR64:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool is_high_byte(ZydisRegister reg)
-{
-    return reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH;
-}
-
-static uint8_t gpr_number(ZydisRegister reg)
-{
-    return (uint8_t)ZydisRegisterGetId(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg));
+    return native_gpr_number(reg) != INSN_NO_REG;
 }
 
 static bool is_vector(ZydisRegister reg)
@@ -154,7 +99,7 @@ bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
     const ZydisDecodedInstruction *dec = &in->dec;
     const ZydisAccessedFlags *f = dec->cpu_flags;
 
-    if (!extension_is_plain(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+    if (!native_extension_is_plain(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
         (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && dec->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
         is_bit_string(in) || !unit_is_available(t, in))
         return false;
@@ -194,7 +139,7 @@ typedef struct Fields {
 /* The host register for a guest register in this instruction; HOST_NO_REG: none left. */
 static uint8_t assign(Fields *f, const ZydisDecodedOperand *op)
 {
-    uint8_t guest = gpr_number(op->reg.value);
+    uint8_t guest = native_gpr_number(op->reg.value);
     bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     bool kept = op->size < 32 || op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE);
     unsigned i;
@@ -227,10 +172,10 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
         return true;
     if (is_vector(op->reg.value)) {
         host = (uint8_t)ZydisRegisterGetId(op->reg.value);
-    } else if (is_high_byte(op->reg.value) && f->memory) {
+    } else if (native_is_high_byte(op->reg.value) && f->memory) {
         /* The address has a REX prefix, with which these cannot be named. */
         host = f->swapped = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH);
-    } else if (is_high_byte(op->reg.value)) {
+    } else if (native_is_high_byte(op->reg.value)) {
         f->no_rex = true;
         host = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH + 4);
     } else {

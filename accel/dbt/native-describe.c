@@ -15,7 +15,7 @@
     (ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF |                   \
      ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF)
 
-bool native_base_category(ZydisInstructionCategory category)
+static bool base_category_is_plain(ZydisInstructionCategory category)
 {
     switch (category) {
     case ZYDIS_CATEGORY_BINARY:
@@ -35,19 +35,19 @@ bool native_base_category(ZydisInstructionCategory category)
     }
 }
 
-static bool extension_is_native(const ZydisDecodedInstruction *dec)
+bool native_extension_is_plain(const ZydisDecodedInstruction *dec)
 {
     switch (dec->meta.isa_ext) {
     case ZYDIS_ISA_EXT_BASE:
     case ZYDIS_ISA_EXT_LONGMODE:
-        return native_base_category(dec->meta.category);
+        return base_category_is_plain(dec->meta.category);
     case ZYDIS_ISA_EXT_X87:
     case ZYDIS_ISA_EXT_MMX:
     case ZYDIS_ISA_EXT_SSE:
     case ZYDIS_ISA_EXT_SSE2:
     case ZYDIS_ISA_EXT_SSE3:
     case ZYDIS_ISA_EXT_SSSE3:
-    case ZYDIS_ISA_EXT_SSE4:
+    case ZYDIS_ISA_EXT_SSE4: /* POPCNT and CRC32 as well */
     case ZYDIS_ISA_EXT_SSE4A:
     case ZYDIS_ISA_EXT_AES:
     case ZYDIS_ISA_EXT_PCLMULQDQ:
@@ -66,12 +66,15 @@ static bool extension_is_native(const ZydisDecodedInstruction *dec)
     case ZYDIS_ISA_EXT_LZCNT:
     case ZYDIS_ISA_EXT_MOVBE:
     case ZYDIS_ISA_EXT_ADOX_ADCX:
-    case ZYDIS_ISA_EXT_RDRAND:
-    case ZYDIS_ISA_EXT_RDSEED:
         return true;
     default:
         return false;
     }
+}
+
+static bool is_random(const ZydisDecodedInstruction *dec)
+{
+    return dec->meta.isa_ext == ZYDIS_ISA_EXT_RDRAND || dec->meta.isa_ext == ZYDIS_ISA_EXT_RDSEED;
 }
 
 uint8_t native_gpr_number(ZydisRegister reg)
@@ -307,7 +310,7 @@ bool native_describe(NativeInsn *out, NativeFields *f, const ZydisDecodedInstruc
     *out = (NativeInsn){.vex = dec->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX};
     *f = (NativeFields){0};
     if ((dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !out->vex) ||
-        !extension_is_native(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+        !(native_extension_is_plain(dec) || is_random(dec)) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
         dec->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
         return false;
     }

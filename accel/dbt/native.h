@@ -74,9 +74,9 @@ bool native_describe(NativeInsn *out, NativeFields *fields, const ZydisDecodedIn
                      const ZydisDecodedOperand *operands);
 /* 0..15 for any name of a general register, else INSN_NO_REG. */
 uint8_t native_gpr_number(ZydisRegister reg);
-/* Whether general instructions of this kind do nothing but compute: registers, one operand, arithmetic flags. Both the
+/* Whether instructions of this kind do nothing but compute: registers, one operand, arithmetic flags. Both the
  * native stubs and the translator re-encode these. */
-bool native_base_category(ZydisInstructionCategory category);
+bool native_extension_is_plain(const ZydisDecodedInstruction *dec);
 /* AH, CH, DH, BH. */
 bool native_is_high_byte(ZydisRegister reg);
 
