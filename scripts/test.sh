@@ -35,7 +35,8 @@ compiler() {
     if command -v ccache >/dev/null; then echo "ccache $1"; else echo "$1"; fi
 }
 
-# run_suites BUILD-DIR NAME SUITE...: whatever the outcome, the log is counted at the end.
+# run_suites BUILD-DIR NAME SUITE...: builds what the suites need if that is not there; whatever the outcome,
+# the log is counted at the end.
 run_suites() {
     local dir=$1 name=$2 suite args=()
     shift 2
@@ -45,7 +46,7 @@ run_suites() {
     say "running $* ($name)"
     rm -f "$dir/meson-logs/testlog-$name.json"
     # One line a test program as it ends, without meson's headings and summary.
-    { meson test -C "$dir" --no-rebuild --logbase "testlog-$name" "${args[@]}" </dev/null 2>&1 || true; } |
+    { meson test -C "$dir" --logbase "testlog-$name" "${args[@]}" </dev/null 2>&1 || true; } |
         tee "$dir/meson-logs/$name.out" | { grep --line-buffered -E '^ *[0-9]+/[0-9]+ ' >&2 || true; }
     if [ -f "$dir/meson-logs/testlog-$name.json" ]; then
         logs+=("$dir/meson-logs/testlog-$name.json")
@@ -77,7 +78,7 @@ run_sanitizer() {
     local name=$1 kinds=$2
     shift 2
     CC=$(compiler gcc) configure_build "$root/build/$name" --buildtype=debugoptimized -Db_sanitize="$kinds" -Db_lundef=false
-    try_build "$root/build/$name" && run_suites "$root/build/$name" "$name" "$@"
+    run_suites "$root/build/$name" "$name" "$@"
 }
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0}
