@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Liveness of the arithmetic flags: looking at the TLB destroys them, and saving them around each look
- * would cost more than the look.
+ * would cost more than the look. And how they are kept where they must be.
  *
  * Within a unit an instruction's flags are known from Zydis' tables, with the exceptions below. Where
  * the unit goes on at a known address the code there is looked at, a few instructions deep. Should
@@ -15,7 +15,6 @@
  * Sources: SDM vol. 1, appendix A "EFLAGS cross-reference"; vol. 2 for counts of zero.
  */
 #include "accel/dbt/jit-translate.h"
-#include "accel/dbt/mmu-priv.h"
 
 #define LOOK_INSNS 16
 #define LOOK_DEPTH 2
@@ -179,4 +178,27 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
     }
     t->live_in = live;
     t->flags_undefined = undefined_flags(t);
+}
+
+/* --- Keeping them. --- */
+
+void jit_emit_park_flags(JitTranslator *t, bool may_miss)
+{
+    if (!jit_flags_live(t))
+        return;
+    emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+    emit_flags_to_ax(t->hot);
+    t->miss_flags |= may_miss;
+}
+
+void jit_emit_flags_back(JitEmit *e)
+{
+    emit_flags_from_ax(e);
+    emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
+}
+
+void jit_emit_unpark_flags(JitTranslator *t)
+{
+    if (jit_flags_live(t))
+        jit_emit_flags_back(t->hot);
 }

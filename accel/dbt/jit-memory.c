@@ -20,7 +20,6 @@
  * AX meanwhile, and guest RAX in the frame.
  */
 #include "accel/dbt/jit-translate.h"
-#include "accel/dbt/mmu-priv.h"
 
 /* The effective address in host registers; those of the frame are loaded into HOST_ADDR and HOST_TEMP. */
 static HostAddress load_address(JitTranslator *t, const DbtInsn *insn)
@@ -74,45 +73,7 @@ void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *cons
     emit_address_sum(t, &a, insn->addr_size == 8);
 }
 
-/* --- Flags around a check. --- */
-
-static bool flags_are_live(const JitTranslator *t)
-{
-    return t->insns[t->index].live;
-}
-
-static void put_flags_by(JitTranslator *t)
-{
-    if (!flags_are_live(t))
-        return;
-    emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    emit_flags_to_ax(t->hot);
-    t->miss_flags = true;
-}
-
-static void take_flags_back(JitEmit *e)
-{
-    emit_flags_from_ax(e);
-    emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-}
-
-static void restore_flags(JitTranslator *t)
-{
-    if (flags_are_live(t))
-        take_flags_back(t->hot);
-}
-
 /* --- Checks. --- */
-
-static MmuContext context_of(const JitTranslator *t)
-{
-    return t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
-}
-
-static int32_t table_of(const JitTranslator *t, bool write)
-{
-    return (int32_t)((2 * context_of(t) + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
-}
 
 JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
 {
@@ -127,7 +88,7 @@ JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
 /* HOST_ADDR: linear address to host address, by the tables. */
 static void check_table(JitTranslator *t, unsigned size, bool write)
 {
-    int32_t table = table_of(t, write);
+    int32_t table = mmu_table_offset(jit_context(t), write);
     uint32_t retry = t->hot->at;
     JitMiss *miss;
 
@@ -148,13 +109,13 @@ static void check_table(JitTranslator *t, unsigned size, bool write)
 static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bool write, JitPlace *place)
 {
     uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
-    int32_t entry = table_of(t, write) + (int32_t)(slot * sizeof(MmuEntry));
+    int32_t entry = mmu_table_offset(jit_context(t), write) + (int32_t)(slot * sizeof(MmuEntry));
     uint32_t retry;
     JitMiss *miss;
 
     if ((address & ~GUEST_PAGE_MASK) > GUEST_PAGE_SIZE - size)
         return false;
-    put_flags_by(t);
+    jit_emit_park_flags(t, true);
     retry = t->hot->at;
     if ((int64_t)page == (int32_t)page) {
         emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
@@ -168,7 +129,7 @@ static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bo
     miss->retry = retry;
     miss->write = write;
     miss->address = address;
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     emit_gs(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_NO_REG, entry + (int32_t)offsetof(MmuEntry, value));
     *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, (int32_t)(address & ~GUEST_PAGE_MASK)}, HOST_TEMP};
     return true;
@@ -209,12 +170,12 @@ static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned siz
 {
     uint32_t site, retry;
 
-    put_flags_by(t);
+    jit_emit_park_flags(t, true);
     site = new_site(t, write);
     retry = t->hot->at;
     emit_lea(t->hot, true, HOST_ADDR, a);
     compare_site(t, HOST_ADDR, site, retry, size, write);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     load_delta(t, HOST_LOAD, HOST_TEMP, site);
     *place = (JitPlace){{a->base, HOST_TEMP, 0, a->disp}, HOST_ADDR};
 }
@@ -224,14 +185,14 @@ static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, 
 {
     uint32_t site, retry;
 
-    put_flags_by(t);
+    jit_emit_park_flags(t, true);
     site = new_site(t, write);
     retry = t->hot->at;
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     compare_site(t, HOST_TEMP, site, retry, size, write);
     if (spare)
         load_delta(t, HOST_ADD, HOST_ADDR, site);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     if (!spare)
         load_delta(t, HOST_LOAD, HOST_TEMP, site);
     *place = spare ? (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP}
@@ -245,9 +206,9 @@ static bool is_hashed(const JitTranslator *t)
 
 static void check_hashed(JitTranslator *t, unsigned size, bool write, JitPlace *place)
 {
-    put_flags_by(t);
+    jit_emit_park_flags(t, true);
     check_table(t, size, write);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
 }
 
@@ -283,7 +244,7 @@ static void add_segment_base(JitTranslator *t, SegIndex seg)
 static bool is_base_only(const JitTranslator *t, const HostAddress *a)
 {
     return a->index == HOST_NO_REG && a->base != HOST_NO_REG && a->base != HOST_ADDR &&
-           a->base != HOST_TEMP && !(a->base == GPR_RAX && flags_are_live(t));
+           a->base != HOST_TEMP && !(a->base == GPR_RAX && jit_flags_live(t));
 }
 
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place)
@@ -349,13 +310,9 @@ void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool
 
 void jit_emit_want_vectors(JitTranslator *t)
 {
-    bool live = flags_are_live(t);
     uint32_t jump;
 
-    if (live) {
-        emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-        emit_flags_to_ax(t->hot);
-    }
+    jit_emit_park_flags(t, false);
     emit8(t->hot, 0x83); /* cmp dword [rsp + vectors], 0 */
     emit_base_disp(t->hot, 7, GPR_RSP, JIT_FRAME(vectors));
     emit8(t->hot, 0);
@@ -364,15 +321,14 @@ void jit_emit_want_vectors(JitTranslator *t)
     emit_rm(t->cold, true, 0xc7, 0, GPR_RSP, JIT_FRAME(vectors)); /* mov qword, 1 */
     emit32(t->cold, 1);
     emit_jmp(t->cold, jump + 4);
-    if (live)
-        take_flags_back(t->hot);
+    jit_emit_unpark_flags(t);
 }
 
 /* Has an entry filled and goes back to the check; what cannot be filled goes on behind. */
 static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
 {
     const JitGlue *glue = &t->jit->glue;
-    MmuContext context = context_of(t);
+    MmuContext context = jit_context(t);
     uint32_t retry;
 
     switch (miss->kind) {
@@ -418,7 +374,7 @@ void jit_emit_misses(JitTranslator *t)
             emit_patch(t->hot, t->misses[i].patch, t->cold->at);
     }
     if (t->miss_flags)
-        take_flags_back(t->cold);
+        jit_emit_flags_back(t->cold);
     jit_emit_x87_note(t, t->cold);
     emit_mov_imm(t->cold, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->cold, t->jit->glue.interpret[t->flags_in_frame]);

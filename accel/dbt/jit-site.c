@@ -363,7 +363,7 @@ static uint32_t jump_if_crosses(JitEmit *e, int32_t disp)
 
 static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
 {
-    int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+    int32_t table = mmu_table_offset(context, write);
     uint32_t crosses, tired, again, missing, upper, full[2], failed[2];
 
     jit->glue.fill_site_distance[context][write] = e->at;
@@ -404,7 +404,7 @@ static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool wri
 
 static void glue_fill_table(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
 {
-    int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+    int32_t table = mmu_table_offset(context, write);
     uint32_t crosses, go, failed[2];
 
     jit->glue.fill_table_distance[context][write] = e->at;

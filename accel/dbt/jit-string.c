@@ -17,7 +17,6 @@
  * Everything behind the checks leaves the flags alone (NOT and LEA), for CMPS and SCAS want them.
  */
 #include "accel/dbt/jit-translate.h"
-#include "accel/dbt/mmu-priv.h"
 
 #define OPCODE_MOVS 0xa4
 #define OPCODE_CMPS 0xa6
@@ -100,8 +99,7 @@ static bool emit_once(JitTranslator *t, const JitInsn *in)
 /* HOST_ADDR = host address of the guest address in reg, by the tables. Changes flags. */
 static void emit_page(JitTranslator *t, uint8_t reg, bool write)
 {
-    MmuContext context = t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
-    int32_t table = (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+    int32_t table = mmu_table_offset(jit_context(t), write);
 
     emit_rr(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, reg);
     emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
@@ -154,13 +152,9 @@ static void emit_piece(JitTranslator *t, unsigned shift)
 /* Host addresses in frame.temp (source, if there are two) and frame.string[0], the length in HOST_ADDR. */
 static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
 {
-    bool live = t->insns[t->index].live, both = kind.source && kind.destination;
+    bool both = kind.source && kind.destination;
 
-    if (live) {
-        emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-        emit_flags_to_ax(t->hot);
-        t->miss_flags = true;
-    }
+    jit_emit_park_flags(t, true);
     if (t->is32) /* what 64-bit code left in the upper half does not count */
         emit_rr(t->hot, false, HOST_LOAD, GPR_RCX, GPR_RCX);
     emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
@@ -181,10 +175,7 @@ static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
         emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0x42, 0xd3}, 4); /* cmovb r10d, r11d */
     }
     emit_piece(t, shift);
-    if (live) {
-        emit_flags_from_ax(t->hot);
-        emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    }
+    jit_emit_unpark_flags(t);
 }
 
 /* RCX = the length in HOST_ADDR, frame.string[1] = what is left after it. */

@@ -12,31 +12,11 @@
  */
 #include "accel/dbt/jit-translate.h"
 
-#include "accel/dbt/mmu-priv.h"
-
 #define PAUSES_MASK 0xffu /* op-branch.c yields when these bits of the count become zero */
 
 static bool at_cpl0(const JitTranslator *t)
 {
     return !(t->jit->mode_key >> JIT_MODE_CPL_SHIFT & 3);
-}
-
-/* Around code that changes flags somebody needs. Guest RAX is in the frame meanwhile, AX has them. */
-static void keep_flags(JitTranslator *t)
-{
-    if (!t->insns[t->index].live)
-        return;
-    emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    emit_flags_to_ax(t->hot);
-    t->miss_flags = true;
-}
-
-static void restore_flags(JitTranslator *t)
-{
-    if (!t->insns[t->index].live)
-        return;
-    emit_flags_from_ax(t->hot);
-    emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
 }
 
 /* op dword [base], imm32: /digit of opcode 81, or TEST with opcode F7 /0. */
@@ -80,9 +60,9 @@ bool jit_emit_cli(JitTranslator *t, const JitInsn *in)
     if (!at_cpl0(t))
         return false;
     emit_rflags_address(t);
-    keep_flags(t);
+    jit_emit_park_flags(t, false);
     emit_mem_imm(t, 0x81, 4, HOST_ADDR, ~(uint32_t)RFLAGS_IF); /* and */
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     return true;
 }
 
@@ -93,13 +73,13 @@ bool jit_emit_sti(JitTranslator *t, const JitInsn *in)
     if (!at_cpl0(t) || t->index == t->count - 1)
         return false;
     emit_rflags_address(t);
-    keep_flags(t);
+    jit_emit_park_flags(t, true);
     emit_test_mem(t, HOST_ADDR, RFLAGS_IF);
     skip = open_skip(t, HOST_NE);
     miss_if_interrupt_maybe(t);
     emit_mem_imm(t, 0x81, 1, HOST_ADDR, RFLAGS_IF); /* or */
     close_skip(t, skip);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     return true;
 }
 
@@ -151,7 +131,7 @@ bool jit_emit_popf(JitTranslator *t, const JitInsn *in)
     uint32_t skip, same, mine = RFLAGS_ARITH | (at_cpl0(t) ? RFLAGS_IF : 0);
 
     /* The first store of IF must be the last thing that can be left to the interpreter. */
-    if (in->dec.operand_width != 8 * jit_word(t) || t->insns[t->index].live)
+    if (in->dec.operand_width != 8 * jit_word(t) || jit_flags_live(t))
         return false;
     jit_emit_access(t, &top, jit_word(t), false);
     emit_rm(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR, 0);
@@ -183,7 +163,7 @@ bool jit_emit_set_ac(JitTranslator *t, const JitInsn *in)
 {
     const int32_t ac = RFLAGS_AC;
     bool set = in->dec.mnemonic == ZYDIS_MNEMONIC_STAC;
-    MmuContext now = t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
+    MmuContext now = jit_context(t);
     MmuContext then = set ? MMU_SUPERVISOR_AC : MMU_SUPERVISOR;
     DbtVcpu *v = t->jit->v;
     uint8_t mode;
@@ -246,13 +226,13 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in)
     bool ordered = in->dec.mnemonic == ZYDIS_MNEMONIC_RDTSCP;
 
     t->unit->pure = false;
-    keep_flags(t);
+    jit_emit_park_flags(t, true);
     if (!at_cpl0(t)) {
         emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&s->cr4);
         emit_test_mem(t, HOST_ADDR, CR4_TSD);
         jit_emit_miss(t, HOST_NE);
     }
-    if (t->insns[t->index].live)
+    if (jit_flags_live(t))
         emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(temp));
     if (ordered)
         emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xae, 0xe8}, 3); /* lfence */
@@ -261,7 +241,7 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in)
     emit_bytes(t->hot, (const uint8_t[]){0x48, 0x09, 0xc2}, 3);       /* or rdx, rax */
     emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&s->tsc_offset);
     emit_rm(t->hot, true, HOST_ADD, GPR_RDX, HOST_ADDR, 0);
-    if (t->insns[t->index].live) {
+    if (jit_flags_live(t)) {
         emit_rm(t->hot, false, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(temp));
         emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RDX);
         emit_bytes(t->hot, (const uint8_t[]){0x48, 0xc1, 0xea, 32}, 4); /* shr rdx, 32 */
@@ -281,26 +261,26 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in)
 /* Code written by others by now is asked for: they have raised exit_request. Own writes end the unit anyway. */
 bool jit_emit_serialize(JitTranslator *t, const JitInsn *in)
 {
-    keep_flags(t);
+    jit_emit_park_flags(t, true);
     emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xae, 0xf0}, 3); /* mfence */
     emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
     emit8(t->hot, 0);
     jit_emit_miss(t, HOST_NE);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     return true;
 }
 
 /* The interpreter's turn is the one that yields. */
 bool jit_emit_pause(JitTranslator *t, const JitInsn *in)
 {
-    keep_flags(t);
+    jit_emit_park_flags(t, true);
     emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&t->jit->v->pauses);
     emit_rm(t->hot, false, 0x80, 7, HOST_ADDR, 0); /* cmp byte [r10], */
     emit8(t->hot, PAUSES_MASK);
     jit_emit_miss(t, HOST_E);
     emit_rm(t->hot, false, 0xff, 0, HOST_ADDR, 0); /* inc dword [r10] */
     emit_bytes(t->hot, (const uint8_t[]){0xf3, 0x90}, 2);
-    restore_flags(t);
+    jit_emit_unpark_flags(t);
     return true;
 }
 
@@ -337,7 +317,7 @@ bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in)
     uint8_t bit = in->insn->reg;
     uint64_t value;
 
-    if (size == 2 || in->insn->addr_size != jit_word(t) || jit_is_spilled(bit) || t->insns[t->index].live)
+    if (size == 2 || in->insn->addr_size != jit_word(t) || jit_is_spilled(bit) || jit_flags_live(t))
         return false;
     if (seg != SEG_DS && seg != SEG_SS && seg != SEG_ES && !(seg == SEG_CS && !t->is32))
         return false;

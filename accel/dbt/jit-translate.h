@@ -13,7 +13,7 @@
 #include <Zydis/Zydis.h>
 
 #include "accel/dbt/jit.h"
-#include "accel/dbt/mmu.h"
+#include "accel/dbt/mmu-priv.h"
 
 #define JIT_FRAME(field) ((int32_t)offsetof(JitFrame, field))
 
@@ -91,7 +91,7 @@ struct JitTranslator {
     unsigned index;
     JitMiss misses[8];
     unsigned miss_count;
-    bool miss_flags;    /* at the misses flags are in AX and guest RAX in the frame */
+    bool miss_flags;    /* at the misses flags are parked */
 };
 
 /* How a unit ends, as far as flags are concerned. */
@@ -104,6 +104,17 @@ typedef enum JitEnd {
 static inline bool jit_is_spilled(uint8_t guest)
 {
     return guest >= GPR_R9 && guest <= GPR_R11;
+}
+
+/* Some flag is needed by the instruction now emitted, or behind it. */
+static inline bool jit_flags_live(const JitTranslator *t)
+{
+    return t->insns[t->index].live;
+}
+
+static inline MmuContext jit_context(const JitTranslator *t)
+{
+    return t->jit->mode_key >> JIT_MODE_CONTEXT_SHIFT & 3;
 }
 
 /* The host register of a guest register that has one. */
@@ -131,6 +142,12 @@ static inline void jit_emit_store_spill(JitTranslator *t, uint8_t guest, uint8_t
 JitFlags jit_insn_flags(const ZydisDecodedInstruction *dec, const uint8_t *bytes);
 /* Fills JitInsn.live, save_point, live_in, flags_out. */
 void jit_flags_analyse(JitTranslator *t, JitEnd end);
+/* Around code that changes flags the instruction or what follows it needs: they wait in AX, and guest RAX in the
+ * frame; nothing is emitted if nobody needs any. may_miss: checks between the two may fail. */
+void jit_emit_park_flags(JitTranslator *t, bool may_miss);
+void jit_emit_unpark_flags(JitTranslator *t);
+/* The second half wherever flags are parked. */
+void jit_emit_flags_back(JitEmit *e);
 
 /* --- jit-memory.c --- */
 /* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. *constant: it is

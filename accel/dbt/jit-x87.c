@@ -136,22 +136,15 @@ static int32_t area_x87(const JitTranslator *t)
 
 void jit_emit_want_x87(JitTranslator *t)
 {
-    bool live = t->insns[t->index].live;
     uint32_t jump;
 
-    if (live) {
-        emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-        emit_flags_to_ax(t->hot);
-    }
+    jit_emit_park_flags(t, false);
     emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, area_x87(t)); /* cmp dword gs:[x87], */
     emit8(t->hot, JIT_X87_LIVE);
     jump = emit_jcc(t->hot, HOST_NE, t->cold->at);
     emit_call(t->cold, t->jit->glue.load_x87);
     emit_jmp(t->cold, jump + 4);
-    if (live) {
-        emit_flags_from_ax(t->hot);
-        emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
-    }
+    jit_emit_unpark_flags(t);
 }
 
 void jit_emit_x87_note(JitTranslator *t, JitEmit *e)
@@ -172,7 +165,7 @@ void jit_x87_emitted(JitTranslator *t, const JitInsn *in)
 
 bool jit_emit_fldcw(JitTranslator *t, const JitInsn *in)
 {
-    if (!(t->jit->mode_key & JIT_MODE_X87) || t->insns[t->index].live || !jit_emit_operand(t, in, 2, false))
+    if (!(t->jit->mode_key & JIT_MODE_X87) || jit_flags_live(t) || !jit_emit_operand(t, in, 2, false))
         return false;
     emit_rex(t->hot, false, HOST_TEMP, 0, HOST_ADDR);
     emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xb7}, 2); /* movzx r11d, word [r10] */

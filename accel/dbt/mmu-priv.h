@@ -72,6 +72,12 @@ enum {
     MMU_TABLES_ALL = MMU_TABLES + 2,
 };
 
+/* Where the table of a context and direction begins, as translated code addresses it: from the first table. */
+static inline int32_t mmu_table_offset(MmuContext context, bool write)
+{
+    return (int32_t)((2 * context + write) * sizeof(MmuEntry[MMU_TLB_SIZE]));
+}
+
 /* Entries filled since the last flush, so that a flush costs what was filled. */
 typedef struct MmuLog {
     uint16_t count;
