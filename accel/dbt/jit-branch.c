@@ -16,8 +16,8 @@
 #include "accel/dbt/jit-translate.h"
 
 #define FRAME JIT_FRAME
-#define MODE_AREA(t, field)                                                                                            \
-    ((int32_t)jit_area_offset((t)->jit, offsetof(JitArea, mode) + (t)->jit->mode * sizeof(JitModeArea) +               \
+#define MODE_AREA(t, mode_index, field)                                                                                \
+    ((int32_t)jit_area_offset((t)->jit, offsetof(JitArea, mode) + (mode_index) * sizeof(JitModeArea) +                 \
                                             offsetof(JitModeArea, field)))
 
 uint64_t jit_branch_target(const JitInsn *in)
@@ -77,8 +77,7 @@ void jit_emit_exit(JitTranslator *t, uint64_t rip)
     emit_exit(t, rip, t->insns[t->count - 1].rip, HOST_NO_REG);
 }
 
-/* To the address in HOST_ADDR. */
-static void emit_indirect(JitTranslator *t)
+void jit_emit_indirect(JitTranslator *t)
 {
     jit_emit_x87_note(t, t->hot);
     /* Emitted last in the unit: the stub's place is known. */
@@ -89,16 +88,16 @@ static void emit_indirect(JitTranslator *t)
     emit_rr(t->hot, false, HOST_XOR, HOST_TEMP, HOST_ADDR);
     emit_bytes(t->hot, (const uint8_t[]){0x41, 0x81, 0xe3}, 3); /* and r11d, imm32 */
     emit32(t->hot, (1u << JIT_JUMP_BITS) - 1);
-    emit_gs_scaled(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, jumps.rip));
+    emit_gs_scaled(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.rip));
     emit_jcc(t->hot, HOST_NE, stub);
-    emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, jumps.host)); /* jmp */
+    emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.host)); /* jmp */
 }
 
 static void emit_page_check(JitTranslator *t, uint64_t page, uint32_t id, uint32_t again)
 {
     uint32_t slot = page & (JIT_ITLB_SIZE - 1);
 
-    emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, MODE_AREA(t, itlb) + 4 * (int32_t)slot);
+    emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, MODE_AREA(t, t->jit->mode, itlb) + 4 * (int32_t)slot);
     emit32(t->hot, id);
     emit_jcc(t->hot, HOST_NE, again);
 }
@@ -191,7 +190,7 @@ bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
     }
     if (!emit_load_target(t, in, HOST_ADDR))
         return false;
-    emit_indirect(t);
+    jit_emit_indirect(t);
     return true;
 }
 
@@ -222,7 +221,7 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, FRAME(temp));
     emit_push_return(t, in);
     emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, FRAME(temp));
-    emit_indirect(t);
+    jit_emit_indirect(t);
     return true;
 }
 
@@ -234,6 +233,6 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
     jit_emit_access_place(t, &top, jit_word(t), false, &place);
     emit_at(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, &place.at);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
-    emit_indirect(t);
+    jit_emit_indirect(t);
     return true;
 }

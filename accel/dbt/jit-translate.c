@@ -214,6 +214,8 @@ static bool falls_through(const JitInsn *last)
     case ZYDIS_CATEGORY_RET:
     case ZYDIS_CATEGORY_CALL:
     case ZYDIS_CATEGORY_UNCOND_BR:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
         return !last->emit;
     default:
         return true;
@@ -308,6 +310,8 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_STAC, jit_emit_set_ac, NULL},
     {ZYDIS_MNEMONIC_CLAC, jit_emit_set_ac, NULL},
     {ZYDIS_MNEMONIC_SWAPGS, jit_emit_swapgs, NULL},
+    {ZYDIS_MNEMONIC_SYSCALL, jit_emit_syscall, NULL},
+    {ZYDIS_MNEMONIC_SYSRET, jit_emit_sysret, NULL},
     {ZYDIS_MNEMONIC_RDTSC, jit_emit_rdtsc, NULL},
     {ZYDIS_MNEMONIC_RDTSCP, jit_emit_rdtsc, NULL},
     {ZYDIS_MNEMONIC_SERIALIZE, jit_emit_serialize, NULL},

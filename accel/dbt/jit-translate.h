@@ -184,6 +184,8 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in);
 bool jit_emit_loop(JitTranslator *t, const JitInsn *in); /* and JCXZ */
 /* The unit goes on at rip. */
 void jit_emit_exit(JitTranslator *t, uint64_t rip);
+/* To the address in HOST_ADDR, in exit_mode; the flags are in frame.flags. Last in the unit. */
+void jit_emit_indirect(JitTranslator *t);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
 /* mov [frame.flags], flags; HOST_TEMP is lost. */
@@ -217,6 +219,10 @@ bool jit_emit_cld(JitTranslator *t, const JitInsn *in);
 bool jit_emit_xlat(JitTranslator *t, const JitInsn *in);
 bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in);
 bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);
+
+/* --- jit-call.c --- */
+bool jit_emit_syscall(JitTranslator *t, const JitInsn *in);
+bool jit_emit_sysret(JitTranslator *t, const JitInsn *in);
 
 /* --- jit-x87.c --- */
 bool jit_uses_x87(const JitInsn *in);

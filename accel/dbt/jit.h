@@ -15,6 +15,7 @@
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
  *     jit-x87.c        x87 and MMX registers in the host's
+ *     jit-call.c       SYSCALL and SYSRET
  *     jit-system.c     flags, time stamp, SWAPGS and the like
  *     jit-look.c       logs, perf map, counters
  *

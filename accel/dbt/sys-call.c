@@ -3,7 +3,8 @@
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT: transfers with fixed flat segments, no descriptor read.
  *
  * Intel SDM vol. 2, under each; AMD APM vol. 3, for SYSCALL outside 64-bit mode (decode.c lets it
- * through on AMD models only) and for SYSENTER, which AMD has in legacy mode only.
+ * through on AMD models only) and for SYSENTER, which AMD has in legacy mode only. Translated code has the usual
+ * SYSCALL and SYSRET inline (jit-call.c).
  *
  * Locking: own vCPU thread.
  */
@@ -18,13 +19,46 @@
 #define SYSRET_FLAGS 0x3c7fd7u
 #define DR6_BS (1u << 14)
 
+static SegmentReg flat_code(uint16_t selector, unsigned cpl, bool long_code)
+{
+    uint32_t size = long_code ? SEG_ATTR_L : SEG_ATTR_DB;
+
+    return (SegmentReg){ selector, CODE_ATTR | cpl << SEG_ATTR_DPL_SHIFT | size, 0xffffffff, 0 };
+}
+
+static SegmentReg flat_data(uint16_t selector, unsigned cpl)
+{
+    return (SegmentReg){ selector, DATA_ATTR | cpl << SEG_ATTR_DPL_SHIFT, 0xffffffff, 0 };
+}
+
+static uint16_t syscall_selector(const CpuState *s)
+{
+    return (uint16_t)(s->msr.star >> 32 & 0xfffc);
+}
+
+static uint16_t sysret_selector(const CpuState *s)
+{
+    return (uint16_t)(s->msr.star >> 48);
+}
+
+void dbt_syscall_segments(const CpuState *s, SegmentReg *cs, SegmentReg *ss)
+{
+    *cs = flat_code(syscall_selector(s), 0, true);
+    *ss = flat_data(syscall_selector(s) + 8, 0);
+}
+
+void dbt_sysret_segments(const CpuState *s, SegmentReg *cs, SegmentReg *ss)
+{
+    *cs = flat_code((sysret_selector(s) + 16) | 3, 3, true);
+    *ss = flat_data((sysret_selector(s) + 8) | 3, 3);
+}
+
 static DbtStep enter_flat(DbtVcpu *v, uint16_t cs, uint16_t ss, unsigned cpl, bool long_code, uint64_t rip)
 {
     CpuState *s = v->state;
-    uint32_t dpl = cpl << SEG_ATTR_DPL_SHIFT, size = long_code ? SEG_ATTR_L : SEG_ATTR_DB;
 
-    s->seg[SEG_CS] = (SegmentReg){ cs, CODE_ATTR | dpl | size, 0xffffffff, 0 };
-    s->seg[SEG_SS] = (SegmentReg){ ss, DATA_ATTR | dpl, 0xffffffff, 0 };
+    s->seg[SEG_CS] = flat_code(cs, cpl, long_code);
+    s->seg[SEG_SS] = flat_data(ss, cpl);
     s->rip = rip;
     /* TF counts as it is after the transfer: SYSCALL may mask the trap, SYSRET may bring it. */
     v->untraced = true;
@@ -39,7 +73,7 @@ static DbtStep enter_flat(DbtVcpu *v, uint16_t cs, uint16_t ss, unsigned cpl, bo
 DbtStep dbt_op_syscall(DbtVcpu *v, const DbtInsn *insn)
 {
     CpuState *s = v->state;
-    uint16_t cs = (uint16_t)(s->msr.star >> 32 & 0xfffc);
+    uint16_t cs = syscall_selector(s);
     uint64_t next = s->rip + insn->len;
 
     if (!(s->efer & EFER_SCE) || !(s->cr0 & CR0_PE))
@@ -59,7 +93,7 @@ DbtStep dbt_op_sysret(DbtVcpu *v, const DbtInsn *insn)
 {
     CpuState *s = v->state;
     bool long_code = insn->op_size == 8;
-    uint16_t base = (uint16_t)(s->msr.star >> 48);
+    uint16_t base = sysret_selector(s);
     uint64_t rip = long_code ? s->gpr[GPR_RCX] : (uint32_t)s->gpr[GPR_RCX];
 
     if (!(s->efer & EFER_SCE) || !(s->cr0 & CR0_PE))

@@ -59,5 +59,8 @@ DbtStep dbt_op_syscall(DbtVcpu *v, const DbtInsn *insn);
 DbtStep dbt_op_sysret(DbtVcpu *v, const DbtInsn *insn);
 DbtStep dbt_op_sysenter(DbtVcpu *v, const DbtInsn *insn);
 DbtStep dbt_op_sysexit(DbtVcpu *v, const DbtInsn *insn);
+/* What SYSCALL in long mode and SYSRET to 64-bit code load. */
+void dbt_syscall_segments(const CpuState *s, SegmentReg *cs, SegmentReg *ss);
+void dbt_sysret_segments(const CpuState *s, SegmentReg *cs, SegmentReg *ss);
 
 #endif

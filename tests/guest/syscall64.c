@@ -66,6 +66,35 @@ asm("user_syscall:\n"
     "cld\n"
     "int $0x80\n");
 
+/* Two entries that count, and one that has SYSRET load AC and ID, too. */
+volatile uint64_t calls_one, calls_two, calls_carry;
+void entry_one(void);
+void entry_two(void);
+void entry_flags(void);
+asm("entry_one:\n"
+    "incq calls_one\n"
+    "sysretq\n"
+    "entry_two:\n"
+    "adcq $0, calls_carry\n"
+    "incq calls_two\n"
+    "sysretq\n"
+    "entry_flags:\n"
+    "or $0x240000, %r11d\n"
+    "sysretq\n");
+
+/* A hundred calls in a loop; r13: how often CF came back. */
+void user_many(void);
+asm("user_many:\n"
+    "mov $100, %ebx\n"
+    "xor %r13d, %r13d\n"
+    "1: stc\n"
+    "syscall\n"
+    "adc $0, %r13d\n"
+    "dec %ebx\n"
+    "jnz 1b\n"
+    "pushfq; pop %r12\n"
+    "int $0x80\n");
+
 void user_sysenter(void);
 asm("user_sysenter:\n"
     "mov $1f, %rbx\n"
@@ -137,6 +166,35 @@ static void test_syscall(void)
     check(user_end.r12 == 0x5a5a, "other registers are untouched");
 }
 
+static void run_many(void (*entry)(void), uint64_t fmask)
+{
+    wrmsr(MSR_LSTAR, (unsigned long)entry);
+    wrmsr(MSR_FMASK, fmask);
+    run_user(user_many, SEL_USER_CODE64);
+}
+
+/* The same SYSCALL again and again, while what decides where it goes changes. */
+static void test_many(void)
+{
+    run_many(entry_one, 0x401);
+    check(calls_one == 100 && user_end.r13 == 100, "each of a hundred SYSCALLs reaches its entry and comes back with its flags");
+    run_many(entry_two, 0x401);
+    check(calls_one == 100 && calls_two == 100, "SYSCALL follows LSTAR when that changes");
+    check(calls_carry == 0, "a flag of FMASK is clear in the entry each time");
+    run_many(entry_two, 0);
+    check(calls_two == 200 && calls_carry == 100, "SYSCALL follows FMASK when that changes");
+    run_many(entry_flags, 0x40401);
+    check((user_end.r12 & 0x240000) == 0x240000, "SYSRET loads AC and ID from R11");
+    run_many(entry_one, 0x401);
+    check(calls_one == 200 && !(user_end.r12 & 0x40000), "and clears AC again");
+    wrmsr(0xc0000080, rdmsr(0xc0000080) & ~1ull);
+    run_many(entry_one, 0x401);
+    check(user_fault == 6 && calls_one == 200, "SYSCALL is #UD when EFER.SCE is clear");
+    wrmsr(0xc0000080, rdmsr(0xc0000080) | 1);
+    run_many(entry_one, 0x401);
+    check(calls_one == 300, "and runs when it is set again");
+}
+
 static void test_sysenter(void)
 {
     wrmsr(MSR_SYSENTER_CS, SEL_KERNEL_CODE);
@@ -200,6 +258,7 @@ void guest_main(void)
     intr_set_handler(6, on_user_fault);
     wrmsr(0xc0000080, rdmsr(0xc0000080) | 1 << 11);
     test_syscall();
+    test_many();
     test_sysenter();
     test_compat();
     test_user_limits();
