@@ -63,7 +63,9 @@ void block_loop_stand_in(void);
 void block_loop_stand_down(void);
 /* The eventfd the loop's engines signal. */
 int block_loop_eventfd(EventLoop *loop);
-/* An engine that has completions of its own to collect at each reap. collect returns how many; it calls
+/* Completions of one reap; a guest that submits anew in each callback must let the loop turn. */
+#define BLOCK_REAP_BUDGET 1024
+/* An engine that has completions of its own to collect at each reap. collect returns how many, at most the budget; it calls
  * done itself, one at a time, because done may wait in turn. */
 typedef struct BlockLoopEngine BlockLoopEngine;
 struct BlockLoopEngine {

@@ -2,10 +2,10 @@
 /*
  * aio=native: Linux AIO through libaio. Asynchronous for O_DIRECT only, so cache=none or directsync is required.
  *
- * Completions signal the loop's eventfd; collecting moves them into the loop's queue. What the context does not take
- * goes to a worker.
+ * Completions signal the loop's eventfd. They lie in a ring the kernel shares with us (linux/fs/aio.c: the context's handle is its
+ * address), from which they are collected without a system call. What the context does not take goes to a worker.
  *
- * Locking: lock for what is held back. io_submit and io_getevents need none.
+ * Locking: lock for what is held back. io_submit needs none; the ring's head is the loop's thread's alone.
  */
 #include "src/block/engine-config.h"
 #include "src/block/engine-op.h"
@@ -16,8 +16,18 @@
 #include <libaio.h>
 
 #define MAX_EVENTS 1024
-#define EVENTS_AT_ONCE 64
 #define MAX_HELD_BACK 32
+
+#define AIO_RING_MAGIC 0xa10a10a1
+#define AIO_RING_INCOMPAT 0 /* what the kernel may do that we have to know of: nothing so far */
+
+/* As the kernel lays it out. Its tail moves on as transfers end; head is ours. */
+typedef struct AioRing {
+    uint32_t id, nr; /* nr: entries */
+    uint32_t head, tail;
+    uint32_t magic, compat_features, incompat_features, header_length;
+    struct io_event events[];
+} AioRing;
 
 typedef struct AioOp {
     EngineOp op;
@@ -27,6 +37,7 @@ typedef struct AioOp {
 typedef struct AioEngine {
     BlockLoopEngine base;
     io_context_t context;
+    AioRing *ring; /* the context's own memory */
     int efd;
     pthread_mutex_t lock; /* guards what follows */
     struct iocb *held_back[MAX_HELD_BACK];
@@ -44,27 +55,36 @@ bool file_aio_works(void)
 static void op_done(AioEngine *engine, EngineOp *op, long res)
 {
     BlockIo *io = op->io;
-    int ret;
 
-    if (engine_op_end(&engine->ops, op, res, &ret))
-        block_io_complete(io, ret);
-    else
+    if (!engine_op_end(&engine->ops, op, res, &io->ret))
         block_io_punt(io);
+    else
+        io->done(io);
+}
+
+/* False: none is there. */
+static bool take_event(AioRing *ring, struct io_event *event)
+{
+    uint32_t head = ring->head;
+
+    if (head == __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE))
+        return false;
+    *event = ring->events[head];
+    __atomic_store_n(&ring->head, (head + 1) % ring->nr, __ATOMIC_RELEASE); /* before done, which may collect the next itself */
+    return true;
 }
 
 static unsigned aio_collect(BlockLoopEngine *base)
 {
     AioEngine *engine = (AioEngine *)base;
-    struct io_event events[EVENTS_AT_ONCE];
-    struct timespec none = {0};
-    int n;
+    struct io_event event;
+    unsigned count = 0;
 
-    do {
-        n = io_getevents(engine->context, 0, EVENTS_AT_ONCE, events, &none);
-        for (int i = 0; i < n; i++)
-            op_done(engine, events[i].data, (long)events[i].res);
-    } while (n == EVENTS_AT_ONCE);
-    return 0; /* they are counted when they leave the loop's queue */
+    while (count < BLOCK_REAP_BUDGET && take_event(engine->ring, &event)) {
+        op_done(engine, event.data, (long)event.res);
+        count++;
+    }
+    return count;
 }
 
 /* Hands over; what is not taken is punted. The caller does not hold the lock. */
@@ -118,6 +138,12 @@ static BlockLoopEngine *aio_make(EventLoop *loop)
         g_free(engine);
         return NULL;
     }
+    engine->ring = (AioRing *)engine->context;
+    if (engine->ring->magic != AIO_RING_MAGIC || engine->ring->incompat_features != AIO_RING_INCOMPAT) {
+        io_destroy(engine->context);
+        g_free(engine);
+        return NULL;
+    }
     engine->efd = block_loop_eventfd(loop);
     pthread_mutex_init(&engine->lock, NULL);
     engine_ops_init(&engine->ops, sizeof(AioOp));
@@ -140,10 +166,10 @@ static void prepare(AioEngine *engine, AioOp *op)
     io_set_eventfd(&op->iocb, engine->efd);
 }
 
-/* True if the operation waits for blk_unplug. */
+/* True if the operation waits for blk_unplug, or for as many others as there is room for. */
 static bool hold_back(AioEngine *engine, struct iocb *iocb)
 {
-    bool held = false;
+    bool held = false, full;
 
     if (!block_loop_plugged())
         return false;
@@ -152,7 +178,10 @@ static bool hold_back(AioEngine *engine, struct iocb *iocb)
         engine->held_back[engine->held_back_count++] = iocb;
         held = true;
     }
+    full = engine->held_back_count == MAX_HELD_BACK;
     pthread_mutex_unlock(&engine->lock);
+    if (full)
+        aio_flush(&engine->base);
     return held;
 }
 

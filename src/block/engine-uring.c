@@ -53,7 +53,7 @@ static unsigned uring_collect(BlockLoopEngine *base)
     struct io_uring_cqe *cqe;
     unsigned count = 0;
 
-    while (count < RING_ENTRIES && io_uring_peek_cqe(&engine->ring, &cqe) == 0) {
+    while (count < BLOCK_REAP_BUDGET && io_uring_peek_cqe(&engine->ring, &cqe) == 0) {
         EngineOp *op = io_uring_cqe_get_data(cqe);
         int res = cqe->res;
         io_uring_cqe_seen(&engine->ring, cqe); /* before done, which may collect the next itself */

@@ -5,6 +5,7 @@
  *   file.c          open, size, zeroes and holes, status
  *   file-lock.c     image locking between processes
  *   file-direct.c   O_DIRECT: what is not aligned goes through a bounce buffer
+ *   file-now.c      what the page cache has or takes at once
  *   engine-*.c      requests that need no worker
  */
 #ifndef SRC_BLOCK_FILE_INT_H
@@ -27,7 +28,11 @@ typedef struct FileNode {
     bool is_device;      /* a block device: its size is fixed */
     uint32_t align;      /* O_DIRECT: of offsets, lengths and memory; else 1 */
     bool no_zero_range, no_punch_hole; /* atomic: the file system cannot */
-    bool no_nowait[2];   /* atomic; reads, writes: likewise */
+    struct {             /* file-now.c; atomics; of reads and of writes */
+        bool unknown[2];     /* the file system does not know RWF_NOWAIT */
+        unsigned misses[2];  /* in a row */
+        int64_t resume_ns;   /* after a plain write that took long: none until then */
+    } now;
     int flush_error;     /* atomic: of the first fdatasync that failed; later ones would lie */
     pthread_mutex_t grow_lock; /* changes of node.size */
     RangeLock writes;    /* align > 1: writes under way, against read-modify-write of their neighbours */
@@ -44,6 +49,9 @@ bool file_is_aligned(const FileNode *file, uint64_t offset, uint64_t bytes, cons
 /* Transfers of any alignment; as preadv and pwritev of BlockDriver. */
 int file_direct_read(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt);
 int file_direct_write(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt, int rwf);
+
+/* True: the transfer is done. False: the engine's, which does all of it; an error is its to report. */
+bool file_transfer_now(FileNode *file, const BlockIo *io);
 
 /* The engines: whether there are any here; starting an aligned READ or WRITE, false: it is a worker's. */
 bool file_aio_works(void);

@@ -24,7 +24,6 @@
 #include "src/block/file-int.h"
 
 #define FULL_PREALLOC_CHUNK (1u << 20)
-#define NOWAIT_BYTES (64u << 10) /* more is copied by a worker, beside the submitter */
 
 static FileNode *file_of(BlockNode *node)
 {
@@ -213,25 +212,6 @@ static int file_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const 
     return ret;
 }
 
-/* What the page cache has, or takes, at once, is done here: cheaper than telling a worker. What fails is tried again by one. */
-static bool file_transfer_now(FileNode *file, BlockIo *io)
-{
-    bool write = io->op == BLOCK_WRITE;
-    ssize_t n;
-
-    if (file->node.cache_direct || io->bytes > NOWAIT_BYTES || (write && io->flags & BLOCK_FUA)
-        || __atomic_load_n(&file->no_nowait[write], __ATOMIC_RELAXED))
-        return false;
-    n = write ? host_pwritev_nowait(file->fd, io->iov, io->iovcnt, (off_t)io->offset)
-              : host_preadv_nowait(file->fd, io->iov, io->iovcnt, (off_t)io->offset);
-    if (n == -EOPNOTSUPP)
-        __atomic_store_n(&file->no_nowait[write], true, __ATOMIC_RELAXED);
-    if (n < 0 || (uint64_t)n < io->bytes)
-        return false;
-    block_io_complete(io, 0);
-    return true;
-}
-
 /* Transfers inside the file, aligned as the host wants them, are the engine's. */
 static bool file_submit(BlockNode *node, BlockIo *io)
 {
@@ -242,13 +222,17 @@ static bool file_submit(BlockNode *node, BlockIo *io)
         || !file_is_aligned(file, io->offset, io->bytes, io->iov, io->iovcnt)
         || (io->flags & BLOCK_FUA && __atomic_load_n(&file->flush_error, __ATOMIC_RELAXED)))
         return false;
+    if (file_transfer_now(file, io)) {
+        block_io_complete(io, 0);
+        return true;
+    }
     switch (file->aio) {
     case FILE_AIO_NATIVE:
         return file_aio_submit(file, io);
     case FILE_AIO_URING:
         return file_uring_submit(file, io);
     default:
-        return file_transfer_now(file, io);
+        return false;
     }
 }
 

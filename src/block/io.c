@@ -20,9 +20,6 @@
 #include "core/worker.h"
 #include "src/block/block-int.h"
 
-/* Completions of one reap; a guest that submits anew in each callback must let the loop turn. */
-#define REAP_BUDGET 1024
-
 typedef struct BlockLoop {
     EventLoop *loop;
     int efd;
@@ -91,6 +88,47 @@ static BlockLoop *block_loop_of(EventLoop *loop)
     return event_loop_data(loop, &type);
 }
 
+static void flush_engines(BlockLoop *bl)
+{
+    for (BlockLoopEngine *e = __atomic_load_n(&bl->engines, __ATOMIC_ACQUIRE); e; e = e->next) {
+        if (e->flush)
+            e->flush(e);
+    }
+}
+
+/* --- plugging --- */
+
+bool block_loop_plugged(void)
+{
+    return plug_depth > 0;
+}
+
+void blk_plug(void)
+{
+    plug_depth++;
+}
+
+void blk_unplug(void)
+{
+    g_assert(plug_depth);
+    if (--plug_depth == 0 && plugged_loop) {
+        flush_engines(block_loop_of(plugged_loop));
+        plugged_loop = NULL;
+    }
+}
+
+/* Submissions for several loops within one plug: only the last one's may wait. */
+static void note_plugged(EventLoop *loop)
+{
+    if (!plug_depth || plugged_loop == loop)
+        return;
+    if (plugged_loop)
+        flush_engines(block_loop_of(plugged_loop));
+    plugged_loop = loop;
+}
+
+/* --- completions --- */
+
 static BlockIo *take_done(BlockLoop *bl)
 {
     BlockIo *io;
@@ -113,14 +151,16 @@ unsigned block_loop_reap(EventLoop *loop)
 
     (void)n; /* EAGAIN: nobody signalled; whoever asks wants to know all the same */
     bl->reaping++;
+    blk_plug(); /* what the callbacks submit goes to the host together */
     for (BlockLoopEngine *e = __atomic_load_n(&bl->engines, __ATOMIC_ACQUIRE); e; e = e->next)
         count += e->collect(e);
-    while (count < REAP_BUDGET && (io = take_done(bl))) {
+    while (count < BLOCK_REAP_BUDGET && (io = take_done(bl))) {
         io->done(io);
         count++;
     }
+    blk_unplug();
     bl->reaping--;
-    if (count >= REAP_BUDGET)
+    if (count >= BLOCK_REAP_BUDGET)
         signal_efd(bl);
     return count;
 }
@@ -143,21 +183,13 @@ void block_loop_stand_down(void)
     unsigned count = 0;
     BlockIo *io;
 
-    while (count < REAP_BUDGET && (io = take_done(bl))) {
+    while (count < BLOCK_REAP_BUDGET && (io = take_done(bl))) {
         io->done(io);
         count++;
     }
     standing_in = false;
-    if (count == REAP_BUDGET)
+    if (count == BLOCK_REAP_BUDGET)
         signal_efd(bl);
-}
-
-static void flush_engines(BlockLoop *bl)
-{
-    for (BlockLoopEngine *e = __atomic_load_n(&bl->engines, __ATOMIC_ACQUIRE); e; e = e->next) {
-        if (e->flush)
-            e->flush(e);
-    }
 }
 
 void block_loop_wait(EventLoop *loop)
@@ -166,6 +198,8 @@ void block_loop_wait(EventLoop *loop)
     struct pollfd pfd = {.fd = bl->efd, .events = POLLIN};
 
     flush_engines(bl);
+    if (plugged_loop && plugged_loop != loop)
+        flush_engines(block_loop_of(plugged_loop));
     unsigned depth = machine_lock_release();
     poll(&pfd, 1, -1); /* EINTR: the caller looks again */
     machine_lock_restore(depth);
@@ -201,37 +235,6 @@ BlockLoopEngine *block_loop_engine(EventLoop *loop, const void *kind, BlockLoopE
     }
     pthread_mutex_unlock(&make_lock);
     return e;
-}
-
-/* --- plugging --- */
-
-bool block_loop_plugged(void)
-{
-    return plug_depth > 0;
-}
-
-void blk_plug(void)
-{
-    plug_depth++;
-}
-
-void blk_unplug(void)
-{
-    g_assert(plug_depth);
-    if (--plug_depth == 0 && plugged_loop) {
-        flush_engines(block_loop_of(plugged_loop));
-        plugged_loop = NULL;
-    }
-}
-
-/* Submissions for several loops within one plug: only the last one's may wait. */
-static void note_plugged(EventLoop *loop)
-{
-    if (!plug_depth || plugged_loop == loop)
-        return;
-    if (plugged_loop)
-        flush_engines(block_loop_of(plugged_loop));
-    plugged_loop = loop;
 }
 
 /* --- a transfer --- */

@@ -209,6 +209,41 @@ static void linux_aio_without_o_direct_is_refused(void **state)
     assert_null(open_disk("raw", "native", false));
 }
 
+#define FLOOD 3000 /* more than a loop calls back at a time */
+
+static void count_done(BlockRequest *req, int ret)
+{
+    assert_int_equal(ret, 0);
+    ++*(unsigned *)req->opaque;
+}
+
+static void more_requests_than_a_reap_calls_back_all_complete(void **state)
+{
+    static const char *const engines[] = {"threads", "native", "io_uring"};
+    g_autofree BlockRequest *reqs = g_new(BlockRequest, FLOOD);
+    struct iovec iov = {.iov_len = 4096};
+
+    assert_int_equal(posix_memalign(&iov.iov_base, 4096, 4096), 0);
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(engines); i++) {
+        bool direct = i % 2 || engines[i / 2][0] == 'n';
+        BlockBackend *blk = open_disk("raw", engines[i / 2], direct);
+        unsigned done = 0;
+        if (!blk)
+            continue;
+        blk_plug();
+        for (unsigned n = 0; n < FLOOD; n++) {
+            reqs[n] = (BlockRequest){.op = BLOCK_READ, .offset = n % 2000 * 4096, .bytes = 4096, .iov = &iov, .iovcnt = 1,
+                                     .done = count_done, .opaque = &done};
+            blk_submit(blk, &reqs[n]);
+        }
+        blk_unplug();
+        blk_drain(blk);
+        assert_int_equal(done, FLOOD);
+        blk_unref(blk);
+    }
+    free(iov.iov_base);
+}
+
 static void *loop_thread(void *opaque)
 {
     event_loop_run(opaque);
@@ -250,6 +285,7 @@ int main(void)
         cmocka_unit_test(io_uring_serves_all_requests),
         cmocka_unit_test(linux_aio_serves_all_requests),
         cmocka_unit_test(linux_aio_without_o_direct_is_refused),
+        cmocka_unit_test(more_requests_than_a_reap_calls_back_all_complete),
         cmocka_unit_test(requests_of_an_io_thread_complete_there),
     };
     int failed;

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Transfers between the page cache and memory, done at once by whoever asks.
+ *
+ * A worker or an engine costs switches between threads, which take several times as long as copying a few pages.
+ *
+ *     reads     RWF_NOWAIT: what the page cache does not have is the engine's
+ *     writes    RWF_NOWAIT where the file system knows it (XFS, btrfs, block devices). Where it does not (ext4) a plain write,
+ *               but only from the thread of a loop that is not the main one: nobody waits for that but its own requests
+ *
+ * A plain write can be held up: the host slows down who dirties pages faster than its disk takes them. After one that took
+ * long, writes are the engine's for several times as long, so that the thread is there for others most of the time.
+ *
+ * Locking: what is learnt is in atomics; threads that race learn a little less.
+ */
+#include <errno.h>
+
+#include "core/host.h"
+#include "core/lock.h"
+#include "src/block/file-int.h"
+
+#define NOW_BYTES (64u << 10)         /* more is copied beside the submitter, */
+#define WRITE_NOW_BYTES (1u << 20)    /* but writes of one file wait for each other in any case */
+#define PATIENCE_NS (1 * NS_PER_MS)   /* for a plain write */
+#define PAUSE_FACTOR 4                /* what follows one that took longer, in its own time */
+#define MISSES_IN_A_ROW 16            /* from then on only one in as many is tried */
+
+/* Looks for one worth a try after many that were not. */
+static bool is_promising(const FileNode *file, bool write)
+{
+    unsigned misses = __atomic_load_n(&file->now.misses[write], __ATOMIC_RELAXED);
+
+    return misses < MISSES_IN_A_ROW || misses % MISSES_IN_A_ROW == 0;
+}
+
+static void note_outcome(FileNode *file, bool write, ssize_t n)
+{
+    unsigned misses = n > 0 ? 0 : __atomic_load_n(&file->now.misses[write], __ATOMIC_RELAXED) + 1;
+
+    __atomic_store_n(&file->now.misses[write], misses, __ATOMIC_RELAXED);
+    if (n == -EOPNOTSUPP)
+        __atomic_store_n(&file->now.unknown[write], true, __ATOMIC_RELAXED);
+}
+
+static bool transfer_nowait(FileNode *file, const BlockIo *io, bool write)
+{
+    ssize_t n = -EAGAIN;
+
+    if (is_promising(file, write))
+        n = write ? host_pwritev_nowait(file->fd, io->iov, io->iovcnt, (off_t)io->offset)
+                  : host_preadv_nowait(file->fd, io->iov, io->iovcnt, (off_t)io->offset);
+    note_outcome(file, write, n);
+    return n >= 0 && (uint64_t)n == io->bytes;
+}
+
+/* The thread of a loop of its own, which holds up nobody else. */
+static bool may_be_held_up(void)
+{
+    EventLoop *loop = event_loop_current();
+
+    return loop && loop != event_loop_main() && !machine_lock_held();
+}
+
+static void note_duration(FileNode *file, int64_t start_ns, int64_t end_ns)
+{
+    int64_t took_ns = end_ns - start_ns;
+
+    if (took_ns > PATIENCE_NS)
+        __atomic_store_n(&file->now.resume_ns, end_ns + PAUSE_FACTOR * took_ns, __ATOMIC_RELAXED);
+}
+
+static bool write_plainly(FileNode *file, const BlockIo *io)
+{
+    int64_t start_ns = clock_get_ns(VMCLOCK_MONO);
+    int ret;
+
+    if (!may_be_held_up() || start_ns < __atomic_load_n(&file->now.resume_ns, __ATOMIC_RELAXED))
+        return false;
+    ret = host_pwritev(file->fd, io->iov, io->iovcnt, (off_t)io->offset, 0);
+    note_duration(file, start_ns, clock_get_ns(VMCLOCK_MONO));
+    return ret == 0;
+}
+
+bool file_transfer_now(FileNode *file, const BlockIo *io)
+{
+    bool write = io->op == BLOCK_WRITE;
+
+    if (file->node.cache_direct || io->bytes > (write ? WRITE_NOW_BYTES : NOW_BYTES) || (write && io->flags & BLOCK_FUA))
+        return false;
+    if (!__atomic_load_n(&file->now.unknown[write], __ATOMIC_RELAXED))
+        return transfer_nowait(file, io, write);
+    return write && write_plainly(file, io);
+}
