@@ -94,6 +94,7 @@ if [ $depth = full ]; then
     # shellcheck disable=SC2086 # a list of words
     need_packages $full_packages
     (guest_fetch_userland) || say "no packages for tests of programs in guests: some will be skipped"
+    (guest_fetch_systems) || say "no other systems to boot: their tests will be skipped"
 fi
 run_main
 if [ $depth != quick ]; then
