@@ -187,6 +187,8 @@ struct BlockDriver {
     int (*flush)(BlockNode *node);
     int (*discard)(BlockNode *node, uint64_t offset, uint64_t bytes);                      /* NULL: does nothing */
     int (*write_zeroes)(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags); /* NULL: zeroes are written */
+    /* The host copies from a protocol node; -ENOTSUP: it cannot, nor all of it perhaps, and part of it may be done. NULL: likewise. */
+    int (*copy_range)(BlockNode *node, uint64_t offset, BlockNode *from, uint64_t from_offset, uint64_t bytes);
     int (*status)(BlockNode *node, uint64_t offset, uint64_t bytes, BlockStatus *out);     /* NULL: all data */
     bool (*truncate)(BlockNode *node, uint64_t size, BlockPrealloc prealloc, GError **errp); /* NULL: cannot */
     void (*info)(BlockNode *node, BlockInfo *out);      /* out is zeroed; may be NULL */
@@ -280,6 +282,9 @@ int block_pwrite(BlockNode *node, uint64_t offset, const void *buf, uint64_t byt
 int block_flush(BlockNode *node);
 int block_discard(BlockNode *node, uint64_t offset, uint64_t bytes);
 int block_write_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags);
+/* Copies from a protocol node (BlockStatus.file) without the data passing through memory of ours, perhaps by sharing it. -ENOTSUP:
+ * the two have no such way, read and write it. */
+int block_copy_range(BlockNode *node, uint64_t offset, BlockNode *from, uint64_t from_offset, uint64_t bytes);
 /* This layer only. */
 int block_status(BlockNode *node, uint64_t offset, uint64_t bytes, BlockStatus *out);
 /* Down to base (exclusive; NULL: the whole chain): who decides the range. depth counts from 0, -1 if nobody. */

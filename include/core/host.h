@@ -28,6 +28,8 @@ int host_pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset, int 
  * if the file system does not know. */
 ssize_t host_preadv_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset);
 ssize_t host_pwritev_nowait(int fd, const struct iovec *iov, int iovcnt, off_t offset);
+/* copy_file_range(2): the bytes copied, 0 at the source's end, -EXDEV, -EINVAL or -EOPNOTSUPP if these two files cannot. */
+ssize_t host_copy_file_range(int from, off_t from_offset, int to, off_t to_offset, size_t bytes);
 int host_fdatasync(int fd);
 /* fallocate(2); -errno on failure. */
 int host_fallocate(int fd, int mode, off_t offset, off_t len);

@@ -212,6 +212,24 @@ static int file_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const 
     return ret;
 }
 
+static int file_copy_range(BlockNode *node, uint64_t offset, BlockNode *from, uint64_t from_offset, uint64_t bytes)
+{
+    FileNode *file = file_of(node);
+
+    if (from->driver != node->driver || file->align > 1)
+        return -ENOTSUP;
+    for (uint64_t done = 0; done < bytes;) {
+        ssize_t n = host_copy_file_range(file_of(from)->fd, (off_t)(from_offset + done), file->fd, (off_t)(offset + done), bytes - done);
+        if (n == 0 || n == -EXDEV || n == -EINVAL || n == -EOPNOTSUPP || n == -ENOSYS || n == -EPERM)
+            return -ENOTSUP;
+        if (n < 0)
+            return (int)n;
+        done += (uint64_t)n;
+    }
+    file_grown(file, offset + bytes);
+    return 0;
+}
+
 /* Transfers inside the file, aligned as the host wants them, are the engine's. */
 static bool file_submit(BlockNode *node, BlockIo *io)
 {
@@ -414,6 +432,7 @@ const BlockDriver block_driver_file = {
     .reopen = file_reopen,
     .preadv = file_preadv,
     .pwritev = file_pwritev,
+    .copy_range = file_copy_range,
     .flush = file_flush,
     .discard = file_discard,
     .write_zeroes = file_write_zeroes,

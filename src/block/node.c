@@ -228,6 +228,17 @@ int block_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const struct
     return bytes ? node->driver->pwritev(node, offset, bytes, iov, iovcnt, flags) : 0;
 }
 
+int block_copy_range(BlockNode *node, uint64_t offset, BlockNode *from, uint64_t from_offset, uint64_t bytes)
+{
+    int ret = check_write(node);
+
+    if (ret < 0)
+        return ret;
+    if (!in_write_bounds(node, offset, bytes) || !range_ok(from_offset, bytes, block_node_size(from)))
+        return -EIO;
+    return node->driver->copy_range ? node->driver->copy_range(node, offset, from, from_offset, bytes) : -ENOTSUP;
+}
+
 int block_pread(BlockNode *node, uint64_t offset, void *buf, uint64_t bytes)
 {
     struct iovec iov = {buf, bytes};

@@ -61,6 +61,13 @@ static int raw_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const s
     return block_pwritev(node->file, raw_of(node)->offset + offset, bytes, iov, iovcnt, flags);
 }
 
+static int raw_copy_range(BlockNode *node, uint64_t offset, BlockNode *from, uint64_t from_offset, uint64_t bytes)
+{
+    if (node->probed && offset < BLOCK_PROBE_BYTES)
+        return -ENOTSUP; /* somebody has to look at it */
+    return block_copy_range(node->file, raw_of(node)->offset + offset, from, from_offset, bytes);
+}
+
 static int raw_flush(BlockNode *node)
 {
     return block_flush(node->file);
@@ -153,6 +160,7 @@ const BlockDriver block_driver_raw = {
     .open = raw_open,
     .preadv = raw_preadv,
     .pwritev = raw_pwritev,
+    .copy_range = raw_copy_range,
     .flush = raw_flush,
     .discard = raw_discard,
     .write_zeroes = raw_write_zeroes,

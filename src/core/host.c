@@ -183,6 +183,16 @@ ssize_t host_pwritev_nowait(int fd, const struct iovec *iov, int iovcnt, off_t o
     return n < 0 ? -errno : n;
 }
 
+ssize_t host_copy_file_range(int from, off_t from_offset, int to, off_t to_offset, size_t bytes)
+{
+    ssize_t n;
+
+    do {
+        n = fault_injected() ? -1 : copy_file_range(from, &from_offset, to, &to_offset, bytes, 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 int host_fdatasync(int fd)
 {
     int rc;

@@ -15,6 +15,7 @@ typedef struct AmendArgs {
 static int run(void *opaque, GError **errp)
 {
     const AmendArgs *args = opaque;
+    ImgProgress progress;
     g_autoptr(KvNode) options = args->options ? img_create_options(args->options, errp) : NULL;
 
     if (!args->options)
@@ -28,13 +29,19 @@ static int run(void *opaque, GError **errp)
         error_set(errp, "image '%s': the format '%s' has nothing to amend", node->filename, node->driver->name);
         return -1;
     }
-    return node->driver->amend(node, options, errp) ? 0 : -1;
+    img_progress_start(&progress, args->base.progress && !args->base.quiet, 1);
+    if (!node->driver->amend(node, options, errp))
+        return -1;
+    img_progress_add(&progress, 1);
+    img_progress_end(&progress);
+    return 0;
 }
 
 static const ImgOption options[] = {
     IMG_OPT_FORMAT,
     {'o', NULL, "OPTIONS", IMG_LIST, offsetof(AmendArgs, options), "qcow2: compat, lazy_refcounts, size, backing_file, backing_fmt"},
-    IMG_OPT_CACHE("writeback"), IMG_OPT_IMAGE_OPTS, IMG_OPT_QUIET, IMG_OPT_END,
+    {0, "force", NULL, IMG_REFUSED, 0, "it is for the keys of encrypted images, which are not supported"},
+    IMG_OPT_CACHE("writeback"), IMG_OPT_OBJECT, IMG_OPT_IMAGE_OPTS, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
 };
 
 const ImgCommand img_amend = {

@@ -69,6 +69,8 @@ static bool set_value(const ImgOption *option, const char *value, void *args, GE
         return set_number(option, value, field, errp);
     case IMG_CHOICE:
         return set_choice(option, value, field, errp);
+    case IMG_REFUSED:
+        return error_set_code(errp, VMM_ERROR_USAGE, "--%s: %s", option->name, option->help);
     }
     g_assert_not_reached();
 }
@@ -233,7 +235,9 @@ void img_args_print_help(const ImgCommand *command, GString *out)
 {
     g_string_append_printf(out, "Usage: vmm-img %s [OPTION]... %s\n\n%c%s.\n\nOptions:\n", command->name, command->operands,
                            g_ascii_toupper(command->desc[0]), command->desc + 1);
-    for (unsigned i = 0; i < option_count(command); i++)
-        print_option(&command->options[i], out);
+    for (unsigned i = 0; i < option_count(command); i++) {
+        if (command->options[i].kind != IMG_REFUSED)
+            print_option(&command->options[i], out);
+    }
     g_string_append_printf(out, "%-*s%s\n", HELP_COLUMN, "  -h, --help", "show this");
 }

@@ -122,7 +122,7 @@ static const ImgOption options[] = {
     IMG_OPT_FORMAT, IMG_OPT_IMAGE_OPTS, IMG_OPT_OUTPUT,
     {'r', "repair", "WHAT", IMG_CHOICE, offsetof(CheckArgs, repair), "leaks: gives lost space back; all: mends what can be mended", "none",
      repair_names},
-    IMG_OPT_SRC_CACHE('T'), IMG_OPT_SHARE, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_SRC_CACHE('T'), IMG_OPT_SHARE, IMG_OPT_OBJECT, IMG_OPT_QUIET, IMG_OPT_END,
 };
 
 const ImgCommand img_check = {

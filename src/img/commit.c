@@ -71,7 +71,7 @@ static const ImgOption options[] = {
     {'b', NULL, "FILE", IMG_STRING, offsetof(CommitArgs, target), "the image below to write to; all between it and FILENAME become invalid"},
     {'d', NULL, NULL, IMG_FLAG, offsetof(CommitArgs, keep), "do not empty FILENAME"},
     {'r', NULL, "RATE", IMG_SIZE, offsetof(CommitArgs, rate), "at most so many bytes a second", "0"},
-    IMG_OPT_CACHE("writeback"), IMG_OPT_IMAGE_OPTS, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_CACHE("writeback"), IMG_OPT_IMAGE_OPTS, IMG_OPT_PROGRESS, IMG_OPT_OBJECT, IMG_OPT_QUIET, IMG_OPT_END,
 };
 
 const ImgCommand img_commit = {

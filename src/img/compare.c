@@ -150,7 +150,7 @@ static const ImgOption options[] = {
     {'f', NULL, "FMT", IMG_STRING, offsetof(ImgArgs, format), "the first image's format; else it is guessed"},
     {'F', NULL, "FMT", IMG_STRING, offsetof(CompareArgs, second_format), "the second image's format; else it is guessed"},
     {'s', NULL, NULL, IMG_FLAG, offsetof(CompareArgs, strict), "sizes and allocated parts have to be the same too"},
-    IMG_OPT_SRC_CACHE('T'), IMG_OPT_IMAGE_OPTS, IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_SRC_CACHE('T'), IMG_OPT_IMAGE_OPTS, IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_OBJECT, IMG_OPT_QUIET, IMG_OPT_END,
 };
 
 const ImgCommand img_compare = {

@@ -10,8 +10,9 @@ typedef struct ConvertArgs {
     ImgArgs base;
     const char *target_format, *backing, *backing_format, *snapshot;
     GPtrArray *options;
+    const char *sparse_text;
     uint64_t sparse, threads, rate;
-    bool compressed, no_create, target_is_zero, any_order, salvage, target_image_opts;
+    bool compressed, no_create, target_is_zero, any_order, salvage, target_image_opts, offload;
 } ConvertArgs;
 
 typedef struct Convert {
@@ -29,24 +30,6 @@ static void free_node(void *node)
 
 /* --- sources --- */
 
-/* "snapshot.id=..,snapshot.name=..", or plainly an id or a name. */
-static bool load_snapshot(BlockNode *node, const char *param, GError **errp)
-{
-    const char *name = param;
-    g_autoptr(KvNode) keys = NULL;
-
-    if (g_str_has_prefix(param, "snapshot.")) {
-        keys = keyval_parse(param, NULL, errp);
-        if (!keys)
-            return false;
-        name = keyval_get(keys, "snapshot.id");
-        name = name ? name : keyval_get(keys, "snapshot.name");
-    }
-    if (!node->driver->snapshot_load)
-        return error_set(errp, "image '%s': the format '%s' has no snapshots", node->filename, node->driver->name);
-    return node->driver->snapshot_load(node, name ? name : param, errp);
-}
-
 static bool open_sources(Convert *c, GError **errp)
 {
     const ConvertArgs *args = c->args;
@@ -58,7 +41,7 @@ static bool open_sources(Convert *c, GError **errp)
         if (!node)
             return false;
         g_ptr_array_add(c->sources, node);
-        if (args->snapshot && !load_snapshot(node, args->snapshot, errp))
+        if (args->snapshot && !img_load_snapshot(node, args->snapshot, errp))
             return false;
         c->size += block_node_size(node);
     }
@@ -131,7 +114,8 @@ static bool copy(Convert *c, GError **errp)
     ImgCopy job = {
         .sources = (BlockNode **)c->sources->pdata, .count = c->sources->len, .target = c->target, .size = c->size,
         .min_sparse = args->sparse, .rate = args->rate, .threads = (unsigned)args->threads, .compressed = args->compressed,
-        .any_order = args->any_order, .salvage = args->salvage, .target_is_zero = new_target_is_zero(c), .progress = &progress,
+        .any_order = args->any_order, .offload = args->offload, .salvage = args->salvage,
+        .target_is_zero = new_target_is_zero(c), .progress = &progress,
     };
 
     if (!img_cache_write_flags(args->base.cache, &job.write_flags, errp))
@@ -145,14 +129,25 @@ static bool copy(Convert *c, GError **errp)
     return img_flush(c->target, errp);
 }
 
-static bool check_args(const ConvertArgs *args, GError **errp)
+static bool check_sparse(ConvertArgs *args, GError **errp)
+{
+    if (args->offload && (args->compressed || args->sparse_text))
+        return error_set_code(errp, VMM_ERROR_USAGE, "-C: the host copies what it does not look at; leave out %s",
+                              args->compressed ? "-c" : "-S");
+    if (!parse_size(args->sparse_text ? args->sparse_text : "4K", 1, &args->sparse) || args->sparse > MIB
+        || args->sparse % BLOCK_SECTOR_SIZE)
+        return error_set_code(errp, VMM_ERROR_USAGE, "-S: '%s' is not a size up to 1M, a multiple of 512, or 0", args->sparse_text);
+    return true;
+}
+
+static bool check_args(ConvertArgs *args, GError **errp)
 {
     unsigned flags;
 
     if (!img_cache_write_flags(args->base.cache, &flags, errp))
         return false;
-    if (args->sparse % BLOCK_SECTOR_SIZE)
-        return error_set_code(errp, VMM_ERROR_USAGE, "-S: the size is a multiple of 512, or 0");
+    if (!check_sparse(args, errp))
+        return false;
     if (args->backing && args->base.count > 2)
         return error_set_code(errp, VMM_ERROR_USAGE, "-B wants one source image only");
     if (args->backing && !args->backing_format)
@@ -167,7 +162,7 @@ static bool check_args(const ConvertArgs *args, GError **errp)
 
 static int run(void *opaque, GError **errp)
 {
-    const ConvertArgs *args = opaque;
+    ConvertArgs *args = opaque;
     Convert c = {.args = args};
     bool ok;
 
@@ -197,16 +192,18 @@ static const ImgOption options[] = {
     {'F', NULL, "FMT", IMG_STRING, offsetof(ConvertArgs, backing_format), "its format"},
     {'c', NULL, NULL, IMG_FLAG, offsetof(ConvertArgs, compressed), "compress the clusters"},
     {'l', NULL, "SNAPSHOT", IMG_STRING, offsetof(ConvertArgs, snapshot), "an internal snapshot of the source, by id or name"},
-    {'S', NULL, "SIZE", IMG_SIZE, offsetof(ConvertArgs, sparse), "so many zeroes in a row become a hole; 0: everything is written", "4K", .max = MIB},
+    {'S', NULL, "SIZE", IMG_STRING, offsetof(ConvertArgs, sparse_text), "so many zeroes in a row become a hole; 0: everything is written; else 4K"},
+    {'C', NULL, NULL, IMG_FLAG, offsetof(ConvertArgs, offload), "the host copies data where it can, or shares it"},
     {'n', NULL, NULL, IMG_FLAG, offsetof(ConvertArgs, no_create), "write into an image that is there"},
     {0, "target-is-zero", NULL, IMG_FLAG, offsetof(ConvertArgs, target_is_zero), "with -n: it has nothing but zeroes"},
     {'m', NULL, "N", IMG_NUMBER, offsetof(ConvertArgs, threads), "threads", "8", .min = 1, .max = 16},
     {'W', NULL, NULL, IMG_FLAG, offsetof(ConvertArgs, any_order), "write as it comes, not in order: faster, less tidy"},
     {'r', NULL, "RATE", IMG_SIZE, offsetof(ConvertArgs, rate), "at most so many bytes a second", "0"},
     {0, "salvage", NULL, IMG_FLAG, offsetof(ConvertArgs, salvage), "go on where the source cannot be read"},
+    {0, "bitmaps", NULL, IMG_REFUSED, 0, "persistent bitmaps are not copied"},
     IMG_OPT_CACHE("unsafe"), IMG_OPT_SRC_CACHE('T'), IMG_OPT_IMAGE_OPTS,
     {0, "target-image-opts", NULL, IMG_FLAG, offsetof(ConvertArgs, target_image_opts), "with -n: TARGET is a list of -blockdev's options"},
-    IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_OBJECT, IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
 };
 
 const ImgCommand img_convert = {

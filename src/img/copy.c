@@ -7,6 +7,8 @@
  * Threads take units from one cursor, read them at the same time, and write them in the order of the disk unless any_order
  * is set, so that the target's clusters follow one another.
  *
+ * With offload, the host copies a unit in its turn, without our reading it, where it can.
+ *
  * What reads as zeroes is not read; what is zero in a unit that was read is found by looking.
  *
  * Locking: job.lock guards the cursor, the turn and the error. It is held while the cursor asks where data is, for no
@@ -32,6 +34,8 @@ typedef struct Unit {
     UnitKind kind;
     BlockNode *node;      /* DATA: read from here */
     uint64_t at;          /* in node */
+    BlockNode *file;      /* DATA: where it lies as it is, NULL if nowhere; */
+    uint64_t file_at;     /* there */
     uint64_t offset, bytes;
     uint64_t turn;
 } Unit;
@@ -47,6 +51,8 @@ typedef struct CopyJob {
     uint64_t source_start;  /* which begins here */
     UnitKind kind;          /* of what is known from the cursor on, */
     uint64_t known_end;     /* until here */
+    BlockNode *file;        /* where its data lies as it is, or NULL; */
+    uint64_t file_start;    /* there, less the cursor's place */
     uint64_t next_turn, turn;
     int64_t start_ns;
     GError *error;
@@ -91,6 +97,8 @@ static bool look(CopyJob *job)
         return fail(job, ret, "find the data of", node, at);
     job->kind = kind_of(copy, &status, depth);
     job->known_end = job->cursor + MIN(status.bytes, left);
+    job->file = copy->offload && status.flags & BLOCK_STATUS_OFFSET ? status.file : NULL;
+    job->file_start = status.offset - job->cursor;
     return true;
 }
 
@@ -125,7 +133,8 @@ static bool next_unit(CopyJob *job, Unit *unit)
         uint64_t end = job->kind == UNIT_DATA ? MIN(job->known_end, align_down(job->cursor, job->unit_bytes) + job->unit_bytes)
                                               : job->known_end;
         *unit = (Unit){.kind = job->kind, .node = copy->sources[job->source], .at = job->cursor - job->source_start,
-                       .offset = job->cursor, .bytes = MIN(end, copy->size) - job->cursor};
+                       .offset = job->cursor, .bytes = MIN(end, copy->size) - job->cursor,
+                       .file = job->file, .file_at = job->file_start + job->cursor};
         job->cursor += unit->bytes;
         if (unit->kind != UNIT_SKIP) {
             unit->turn = job->next_turn++;
@@ -210,10 +219,24 @@ static int write_compressed(const ImgCopy *copy, const Unit *unit, const uint8_t
     return block_pwrite(copy->target, copy->target_at + unit->offset, buf, unit->bytes, BLOCK_COMPRESSED);
 }
 
-static int write_unit(const ImgCopy *copy, const Unit *unit, const uint8_t *buf)
+/* The host copies it, or it is read and written here. */
+static int offload_unit(const ImgCopy *copy, const Unit *unit, uint8_t *buf)
+{
+    uint64_t to = copy->target_at + unit->offset;
+    int ret = block_copy_range(copy->target, to, unit->file, unit->file_at, unit->bytes);
+
+    if (ret != -ENOTSUP)
+        return ret;
+    ret = read_unit(copy, unit, buf);
+    return ret < 0 ? ret : block_pwrite(copy->target, to, buf, unit->bytes, copy->write_flags);
+}
+
+static int write_unit(const ImgCopy *copy, const Unit *unit, uint8_t *buf)
 {
     if (unit->kind == UNIT_ZERO)
         return write_zeroes(copy, unit->offset, unit->bytes);
+    if (unit->file)
+        return offload_unit(copy, unit, buf);
     return copy->compressed ? write_compressed(copy, unit, buf) : write_data(copy, unit, buf);
 }
 
@@ -234,7 +257,7 @@ static void wait_for_rate(const CopyJob *job, uint64_t offset)
 static bool do_unit(CopyJob *job, const Unit *unit, uint8_t *buf)
 {
     const ImgCopy *copy = job->copy;
-    int read_ret = unit->kind == UNIT_DATA ? read_unit(copy, unit, buf) : 0, ret = 0;
+    int read_ret = unit->kind == UNIT_DATA && !unit->file ? read_unit(copy, unit, buf) : 0, ret = 0;
 
     wait_for_rate(job, unit->offset);
     pthread_mutex_lock(&job->lock);

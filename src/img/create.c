@@ -99,7 +99,7 @@ static const ImgOption options[] = {
     {'u', NULL, NULL, IMG_FLAG, offsetof(CreateArgs, unsafe), "do not look for the backing file"},
     {'o', NULL, "OPTIONS", IMG_LIST, offsetof(CreateArgs, options), "the format's: name=value,...; help lists them"},
     IMG_OPT_QUIET,
-    IMG_OPT_END,
+    IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_create = {

@@ -91,6 +91,23 @@ char *img_backing_path(BlockNode *node, char **format)
     return name ? block_backing_path(node, name) : NULL;
 }
 
+bool img_load_snapshot(BlockNode *node, const char *param, GError **errp)
+{
+    const char *name = param;
+    g_autoptr(KvNode) keys = NULL;
+
+    if (g_str_has_prefix(param, "snapshot.")) {
+        keys = keyval_parse(param, NULL, errp);
+        if (!keys)
+            return false;
+        name = keyval_get(keys, "snapshot.id");
+        name = name ? name : keyval_get(keys, "snapshot.name");
+    }
+    if (!node->driver->snapshot_load)
+        return error_set(errp, "image '%s': the format '%s' has no snapshots", node->filename, node->driver->name);
+    return node->driver->snapshot_load(node, name ? name : param, errp);
+}
+
 bool img_flush(BlockNode *node, GError **errp)
 {
     int ret = block_flush(node);

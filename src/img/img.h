@@ -29,6 +29,7 @@ typedef enum ImgOptionKind {
     IMG_SIZE,   /* uint64_t, with suffixes */
     IMG_NUMBER, /* uint64_t */
     IMG_CHOICE, /* int, index into names */
+    IMG_REFUSED, /* one of qemu-img's that is not here; help says why */
 } ImgOptionKind;
 
 typedef struct ImgOption {
@@ -67,6 +68,8 @@ extern const char *const img_output_names[];
 #define IMG_OPT_SHARE {'U', "force-share", NULL, IMG_FLAG, offsetof(ImgArgs, force_share), "look at an image that is in use"}
 #define IMG_OPT_QUIET {'q', NULL, NULL, IMG_FLAG, offsetof(ImgArgs, quiet), "say nothing but errors"}
 #define IMG_OPT_PROGRESS {'p', NULL, NULL, IMG_FLAG, offsetof(ImgArgs, progress), "show how far it is"}
+/* Objects are for encryption and for network storage's passwords. */
+#define IMG_OPT_OBJECT {0, "object", "OBJECT", IMG_REFUSED, 0, "no format here takes one; encrypted images are not supported"}
 #define IMG_OPT_END {.kind = IMG_FLAG}
 
 typedef struct ImgCommand {
@@ -114,6 +117,8 @@ void img_print_create_help(const BlockDriver *driver);
 bool img_wants_create_help(GPtrArray *lists);
 /* The file a node's header names, where it is, relative names resolved; NULL: none. */
 char *img_backing_path(BlockNode *node, char **format);
+/* Node shows the disk as it was in an internal snapshot: "snapshot.id=..,snapshot.name=..", or plainly an id or a name. */
+bool img_load_snapshot(BlockNode *node, const char *param, GError **errp);
 /* Everything written so far is on disk, or an error. */
 bool img_flush(BlockNode *node, GError **errp);
 bool img_parse_size(const char *text, const char *what, uint64_t *out, GError **errp);
@@ -147,6 +152,7 @@ typedef struct ImgCopy {
     bool target_is_zero; /* zeroes need not be written */
     bool compressed;
     bool any_order;      /* writes need not be in order */
+    bool offload;        /* the host may copy by itself */
     bool salvage;        /* unreadable parts become zeroes, with a warning */
     ImgProgress *progress;
 } ImgCopy;

@@ -188,7 +188,7 @@ static int run(void *opaque, GError **errp)
 static const ImgOption options[] = {
     IMG_OPT_FORMAT, IMG_OPT_IMAGE_OPTS, IMG_OPT_OUTPUT,
     {0, "backing-chain", NULL, IMG_FLAG, offsetof(InfoArgs, chain), "the backing files too"},
-    IMG_OPT_SHARE, IMG_OPT_END,
+    IMG_OPT_SHARE, IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_info = {

@@ -124,7 +124,7 @@ static const ImgOption options[] = {
     IMG_OPT_FORMAT, IMG_OPT_IMAGE_OPTS, IMG_OPT_OUTPUT,
     {'s', "start-offset", "OFFSET", IMG_SIZE, offsetof(MapArgs, start), "where to begin", "0"},
     {'l', "max-length", "SIZE", IMG_SIZE, offsetof(MapArgs, max), "how much to look at; 0: all", "0"},
-    IMG_OPT_SHARE, IMG_OPT_END,
+    IMG_OPT_SHARE, IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_map = {

@@ -10,7 +10,7 @@
 
 typedef struct MeasureArgs {
     ImgArgs base;
-    const char *target_format, *size;
+    const char *target_format, *size, *snapshot;
     GPtrArray *options;
 } MeasureArgs;
 
@@ -47,7 +47,7 @@ static bool measure(const MeasureArgs *args, const BlockDriver *driver, BlockMea
     if (ok && args->size)
         ok = img_parse_size(args->size, "size", &size, errp);
     else if (ok)
-        ok = (node = img_open_operand(&args->base, 0, errp)) != NULL;
+        ok = (node = img_open_operand(&args->base, 0, errp)) && (!args->snapshot || img_load_snapshot(node, args->snapshot, errp));
     void *instance = ok ? img_create_struct(driver, options, &from_options, errp) : NULL;
     if (!instance)
         return false;
@@ -69,6 +69,10 @@ static int run(void *opaque, GError **errp)
         error_set_code(errp, VMM_ERROR_USAGE, "measure: --size=SIZE or FILENAME, one of them");
         return -1;
     }
+    if (args->snapshot && args->size) {
+        error_set_code(errp, VMM_ERROR_USAGE, "measure: -l is for FILENAME");
+        return -1;
+    }
     if (!driver || !measure(args, driver, &result, errp))
         return -1;
     if (args->base.output == IMG_JSON)
@@ -83,7 +87,8 @@ static const ImgOption options[] = {
     {'O', NULL, "FMT", IMG_STRING, offsetof(MeasureArgs, target_format), "the new image's format", "raw"},
     {'o', NULL, "OPTIONS", IMG_LIST, offsetof(MeasureArgs, options), "the format's: name=value,..."},
     {0, "size", "SIZE", IMG_STRING, offsetof(MeasureArgs, size), "of an empty disk, instead of an image's"},
-    IMG_OPT_IMAGE_OPTS, IMG_OPT_OUTPUT, IMG_OPT_SHARE, IMG_OPT_END,
+    {'l', NULL, "SNAPSHOT", IMG_STRING, offsetof(MeasureArgs, snapshot), "an internal snapshot of the source, by id or name"},
+    IMG_OPT_OBJECT, IMG_OPT_IMAGE_OPTS, IMG_OPT_OUTPUT, IMG_OPT_SHARE, IMG_OPT_END,
 };
 
 const ImgCommand img_measure = {

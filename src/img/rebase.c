@@ -142,7 +142,7 @@ static const ImgOption options[] = {
     {'b', NULL, "FILE", IMG_STRING, offsetof(RebaseArgs, backing), "the new backing file; '' for none"},
     {'F', NULL, "FMT", IMG_STRING, offsetof(RebaseArgs, backing_format), "its format"},
     {'u', NULL, NULL, IMG_FLAG, offsetof(RebaseArgs, unsafe), "change the name only: both files have the same contents"},
-    IMG_OPT_CACHE("writeback"), IMG_OPT_SRC_CACHE('T'), IMG_OPT_IMAGE_OPTS, IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_CACHE("writeback"), IMG_OPT_SRC_CACHE('T'), IMG_OPT_IMAGE_OPTS, IMG_OPT_SHARE, IMG_OPT_PROGRESS, IMG_OPT_QUIET, IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_rebase = {

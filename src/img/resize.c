@@ -62,7 +62,7 @@ static const ImgOption options[] = {
     {0, "preallocation", "MODE", IMG_CHOICE, offsetof(ResizeArgs, prealloc), "of what the disk gains: off, metadata, falloc, full", "off",
      prealloc_names},
     {0, "shrink", NULL, IMG_FLAG, offsetof(ResizeArgs, shrink), "cut off the disk's end"},
-    IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_QUIET, IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_resize = {

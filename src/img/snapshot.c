@@ -70,7 +70,7 @@ static const ImgOption options[] = {
     {'c', NULL, "NAME", IMG_STRING, offsetof(SnapshotArgs, create), "make one"},
     {'a', NULL, "SNAPSHOT", IMG_STRING, offsetof(SnapshotArgs, apply), "go back to one, by id or name"},
     {'d', NULL, "SNAPSHOT", IMG_STRING, offsetof(SnapshotArgs, delete), "delete one, by id or name"},
-    IMG_OPT_SHARE, IMG_OPT_QUIET, IMG_OPT_END,
+    IMG_OPT_SHARE, IMG_OPT_QUIET, IMG_OPT_OBJECT, IMG_OPT_END,
 };
 
 const ImgCommand img_snapshot = {

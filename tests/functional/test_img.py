@@ -73,6 +73,20 @@ def wrong_command_lines_get_one_line():
         assert not os.path.exists("y.raw")
 
 
+@suite.test
+def every_option_of_qemu_img_is_there_or_refused_by_name():
+    syntax = dict(re.findall(r"^  (\w+) (\[.*|--.*|\(.*)$", qemu("--help").split("Command parameters:")[0], re.M))
+    assert len(syntax) == 15, sorted(syntax)
+    syntax.pop("bitmap")
+    refused("bitmap --add a b", "no command 'bitmap'")
+    for command, text in syntax.items():
+        help_text = img(f"{command} --help")
+        for option in sorted(set(re.findall(r"(?<=[\[ ])(--?[a-zA-Z][\w-]*)", text))):
+            if not re.search(rf"^  (-\w, )?{option}\b", help_text, re.M):
+                done = run(IMG, [command, option, "x"])
+                assert done.returncode in (1, 2) and f"{option}: " in done.stderr, f"{command} {option}: {done.stderr}"
+
+
 # --- create ---
 
 @suite.test
@@ -133,6 +147,7 @@ def info_map_check_and_snapshot_print_what_qemu_img_prints():
         same_json("info --output=json --backing-chain top.qcow2")
         same_json("check --output=json top.qcow2")
         same_json("measure --output=json -O qcow2 top.qcow2", ignore=["bitmaps"])
+        same_json("measure --output=json -O qcow2 -l first top.qcow2", ignore=["bitmaps"])
         same_json("measure --output=json -O qcow2 -o preallocation=full base.qcow2", ignore=["bitmaps"])
 
 
@@ -234,6 +249,47 @@ def convert_over_a_backing_file_leaves_out_what_that_has():
         assert os.path.getsize("new.qcow2") < os.path.getsize("base.qcow2")
         refused("convert -O qcow2 -B base.qcow2 top.qcow2 new2.qcow2", "-F")
         refused("convert -O raw -c top.qcow2 new.raw", "compression")
+
+
+@suite.test
+def convert_lets_the_host_copy_what_it_can():
+    with folder():
+        disk("a.raw", 4 * MIB + 512)
+        img("convert -O qcow2 a.raw a.qcow2")
+        for source in ("a.raw", "a.qcow2"):
+            for target in ("raw", "qcow2"):
+                img(f"convert -C -O {target} {source} b")
+                img(f"compare -F {target} a.raw b")
+            img(f"convert -C -W -m 4 {source} b.raw")
+            img("compare -f raw -F raw a.raw b.raw")
+        img("convert -C -n -O qcow2 a.raw a.qcow2")
+        img("compare a.raw a.qcow2")
+        qemu("check a.qcow2")
+        refused("convert -C -c -O qcow2 a.raw c.qcow2", "-C", "leave out -c")
+        refused("convert -C -S 4k a.raw c.raw", "-C", "leave out -S")
+        refused("convert -S 100 a.raw c.raw", "-S", "'100'", "multiple of 512")
+        assert not os.path.exists("c.qcow2") and not os.path.exists("c.raw")
+
+
+@suite.test
+def bitmaps_of_qemu_are_kept_by_readers_and_out_of_date_after_writes():
+    with folder():
+        img("create -q -f qcow2 a.qcow2 8M")
+        qemu_io("a.qcow2", "write -P 5 0 1M")
+        qemu("bitmap --add a.qcow2 marks")
+        before = contents("a.qcow2")
+        img("info a.qcow2")
+        img("check a.qcow2")
+        img("convert -O raw a.qcow2 a.raw")
+        img("bench -q -c 10 -f qcow2 a.qcow2")
+        assert contents("a.qcow2") == before
+        assert "marks" in qemu("info a.qcow2")
+        img("bench -q -w --pattern 7 -c 10 -f qcow2 a.qcow2")
+        assert struct.unpack_from(">Q", contents("a.qcow2"), 88)[0] == 0  # autoclear features
+        assert "marks" not in qemu("info a.qcow2")
+        img("check a.qcow2")
+        assert run("qemu-img", "check a.qcow2").returncode in (0, 3)  # the bitmap's clusters may be lost space now
+        refused("convert --bitmaps -O qcow2 a.qcow2 b.qcow2", "--bitmaps", "persistent bitmaps")
 
 
 @suite.test
@@ -377,7 +433,7 @@ def amend_changes_what_can_be_changed():
         disk("a.raw")
         img("convert -O qcow2 -o compat=0.10 a.raw a.qcow2")
         refused("amend -o lazy_refcounts=on a.qcow2", "compat")
-        img("amend -o compat=1.1,lazy_refcounts=on,size=8M a.qcow2")
+        assert "(100.00/100%)" in img("amend -p -o compat=1.1,lazy_refcounts=on,size=8M a.qcow2")
         assert json.loads(qemu("info --output=json a.qcow2"))["format-specific"]["data"]["lazy-refcounts"] is True
         qemu("check a.qcow2")
         qemu("compare a.raw a.qcow2")
