@@ -54,7 +54,7 @@ bool file_aio_works(void)
 
 static void op_done(AioEngine *engine, EngineOp *op, long res)
 {
-    BlockIo *io = op->io;
+    BlockIo *io = engine_op_ended(op);
 
     if (!engine_op_end(&engine->ops, op, res, &io->ret))
         block_io_punt(io);

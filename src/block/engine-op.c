@@ -46,10 +46,20 @@ EngineOp *engine_op_begin(EngineOps *ops, FileNode *file, BlockIo *io)
     op->io = io;
     op->file = file;
     op->held = io->op == BLOCK_WRITE && file->align > 1;
-    if (!op->held || range_trylock(&file->writes, &op->hold, io->offset, io->bytes, false))
-        return op;
-    give_back(ops, op);
-    return NULL;
+    if (op->held && !range_trylock(&file->writes, &op->hold, io->offset, io->bytes, false)) {
+        give_back(ops, op);
+        return NULL;
+    }
+    __atomic_store_n(&op->begun, true, __ATOMIC_RELEASE);
+    return op;
+}
+
+BlockIo *engine_op_ended(const EngineOp *op)
+{
+    bool begun = __atomic_load_n(&op->begun, __ATOMIC_ACQUIRE);
+
+    g_assert(begun);
+    return op->io;
 }
 
 void engine_op_drop(EngineOps *ops, EngineOp *op)

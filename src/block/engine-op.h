@@ -15,6 +15,7 @@ struct EngineOp {
     FileNode *file;
     RangeHold hold; /* O_DIRECT writes: of the file's writes */
     bool held;
+    bool begun; /* atomic: what is above is written */
     EngineOp *next; /* free ones */
 };
 
@@ -28,6 +29,8 @@ void engine_ops_init(EngineOps *ops, size_t size);
 void engine_ops_release(EngineOps *ops);
 /* NULL: a write in the neighbourhood has to end first; a worker waits for it. */
 EngineOp *engine_op_begin(EngineOps *ops, FileNode *file, BlockIo *io);
+/* The host has ended op: its transfer. It may have been begun by another thread, with nothing but the kernel in between. */
+BlockIo *engine_op_ended(const EngineOp *op);
 /* The host did not take it. */
 void engine_op_drop(EngineOps *ops, EngineOp *op);
 /* The host's result for op, which is free after: true with io's outcome in *ret; false: a worker does all of io again. */

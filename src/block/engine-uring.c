@@ -39,7 +39,7 @@ bool file_uring_works(void)
 
 static void op_done(UringEngine *engine, EngineOp *op, int res)
 {
-    BlockIo *io = op->io;
+    BlockIo *io = engine_op_ended(op);
 
     if (!engine_op_end(&engine->ops, op, res, &io->ret))
         block_io_punt(io);

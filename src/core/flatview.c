@@ -143,7 +143,7 @@ void flat_view_free_rcu(FlatView *view)
 
 const MemorySection *flat_view_find(FlatView *view, uint64_t addr)
 {
-    guint hint = uatomic_read(&view->last_hit);
+    guint hint = __atomic_load_n(&view->last_hit, __ATOMIC_RELAXED);
     guint low = 0, high = view->count;
 
     if (hint < high && addr - view->sections[hint].addr < view->sections[hint].size)
@@ -156,7 +156,7 @@ const MemorySection *flat_view_find(FlatView *view, uint64_t addr)
         } else if (addr - s->addr >= s->size) {
             low = mid + 1;
         } else {
-            uatomic_set(&view->last_hit, mid);
+            __atomic_store_n(&view->last_hit, mid, __ATOMIC_RELAXED);
             return s;
         }
     }

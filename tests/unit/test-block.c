@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "block-record.h"
@@ -506,6 +507,95 @@ static void a_raw_file_is_written_zeroed_and_read(void **state)
     drop_image(path);
 }
 
+static off_t blocks_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_blocks;
+}
+
+static void zeroes_and_discards_give_the_hosts_space_back(void **state)
+{
+    char *path = temp_image(4 * MIB);
+    BlockNode *node = block_node_open_file(path, "raw", BLOCK_OPEN_RDWR, NULL);
+    g_autofree uint8_t *buf = g_malloc(MIB);
+
+    node->discard = BLOCK_DISCARD_UNMAP;
+    memset(buf, 0x77, MIB);
+    for (uint64_t at = 0; at < 4 * MIB; at += MIB)
+        assert_int_equal(block_pwrite(node, at, buf, MIB, 0), 0);
+    assert_int_equal(block_flush(node), 0);
+    off_t full = blocks_of(path);
+    assert_true(full >= (off_t)(4 * MIB / 512));
+    assert_int_equal(block_write_zeroes(node, 0, MIB, 0), 0); /* zeroes that keep their place */
+    assert_true(blocks_of(path) >= full - 16);
+    assert_int_equal(block_write_zeroes(node, MIB, MIB, BLOCK_MAY_UNMAP), 0);
+    assert_true(blocks_of(path) <= full - (off_t)(MIB / 512));
+    assert_int_equal(block_discard(node, 2 * MIB, MIB), 0);
+    assert_true(blocks_of(path) <= full - (off_t)(2 * MIB / 512));
+    for (uint64_t at = 0; at < 4 * MIB; at += MIB) {
+        assert_int_equal(block_pread(node, at, buf, MIB), 0);
+        assert_int_equal(buf[4711], at < 3 * MIB ? 0 : 0x77);
+    }
+    block_node_unref(node);
+    drop_image(path);
+}
+
+static BlockNode *open_guessed(const char *path, GError **errp)
+{
+    g_autofree char *arg = g_strdup_printf("file.driver=file,file.filename=%s", path);
+    g_autoptr(KvNode) options = keyval_parse(arg, NULL, NULL);
+
+    return block_node_open(options, BLOCK_OPEN_RDWR, errp);
+}
+
+static void a_guessed_raw_image_never_becomes_another_format(void **state)
+{
+    static const uint8_t magic[4] = {'Q', 'F', 'I', 0xfb}, version[4] = {0, 0, 0, 3};
+    char *path = temp_image(1 * MIB);
+    BlockNode *node = open_guessed(path, NULL);
+    uint8_t sector[512] = {0};
+
+    assert_ptr_equal(node->driver, block_driver_find("raw"));
+    memcpy(sector + 4, version, sizeof(version));
+    assert_int_equal(block_pwrite(node, 0, sector, sizeof(sector), 0), 0); /* harmless so far */
+    assert_int_equal(block_pwrite(node, 0, magic, sizeof(magic), 0), -EPERM);
+    assert_int_equal(block_pwrite(node, 0, magic, 3, 0), 0);
+    assert_int_equal(block_pwrite(node, 3, magic + 3, 1, 0), -EPERM); /* nor piece by piece */
+    assert_int_equal(block_pwrite(node, 512, magic, sizeof(magic), 0), 0);
+    block_node_unref(node);
+
+    node = block_node_open_file(path, "raw", BLOCK_OPEN_RDWR, NULL); /* who gives the format knows what it is */
+    assert_int_equal(block_pwrite(node, 0, magic, sizeof(magic), 0), 0);
+    block_node_unref(node);
+    drop_image(path);
+}
+
+static void a_guessed_images_header_names_no_file(void **state)
+{
+    char *path = temp_image(1 * MIB), *secret = temp_image(1 * MIB);
+    g_autoptr(GError) err = NULL;
+    const BlockDriver *qcow2 = block_driver_find("qcow2");
+    g_autofree void *create = g_malloc0(qcow2->create_size);
+    BlockNode *node;
+
+    property_set_defaults(qcow2->create_props, create);
+    assert_true(property_set(qcow2->create_props, create, "qcow2", "backing_file", secret, NULL));
+    assert_true(property_set(qcow2->create_props, create, "qcow2", "backing_fmt", "raw", NULL));
+    assert_true(block_create(qcow2, path, create, MIB, false, NULL));
+    property_release(qcow2->create_props, create);
+    assert_null(open_guessed(path, &err));
+    assert_non_null(strstr(err->message, "guessed"));
+    assert_non_null(strstr(err->message, secret));
+    node = block_node_open_file(path, "qcow2", BLOCK_OPEN_RDWR, NULL);
+    assert_non_null(node);
+    assert_non_null(node->backing);
+    block_node_unref(node);
+    drop_image(path);
+    drop_image(secret);
+}
+
 static void o_direct_takes_any_alignment(void **state)
 {
     char *path = temp_image(1 * MIB);
@@ -652,6 +742,9 @@ int main(void)
         cmocka_unit_test(a_medium_can_be_ejected_and_another_inserted),
         cmocka_unit_test(a_drive_belongs_to_one_device),
         cmocka_unit_test(a_raw_file_is_written_zeroed_and_read),
+        cmocka_unit_test(zeroes_and_discards_give_the_hosts_space_back),
+        cmocka_unit_test(a_guessed_raw_image_never_becomes_another_format),
+        cmocka_unit_test(a_guessed_images_header_names_no_file),
         cmocka_unit_test(o_direct_takes_any_alignment),
         cmocka_unit_test(a_flush_that_failed_once_fails_for_ever),
         cmocka_unit_test(two_writers_of_one_image_are_refused),
