@@ -131,6 +131,10 @@ struct DbtVcpu {
     struct DbtJournal *journal; /* jit-lockstep.c */
     bool journaling;        /* writes to RAM are noted there */
 
+    /* ZMM0..15 may have something in their upper halves (ZMM_Hi256), so that translated code keeps them in full.
+     * Set by everything that writes there; cleared where the state is looked at anyway (fpu-xsave.c). */
+    bool wide_vectors;
+
     /* native.c: x87 state around a stub, as FXSAVE64 has it. Not on the stack, whose recent narrow
      * stores would stall FXRSTOR's loads. */
     uint8_t x87_image[512] __attribute__((aligned(16)));
@@ -189,6 +193,8 @@ DbtStep dbt_software_interrupt(DbtVcpu *v, uint8_t vector, uint64_t next_rip);
 void dbt_mode_changed(DbtVcpu *v);
 /* The part of it a change of RFLAGS.AC needs (STAC, CLAC, POPF). */
 void dbt_context_changed(DbtVcpu *v);
+/* fpu-image.c: vector registers were written as a whole: sets wide_vectors. */
+void dbt_vectors_changed(DbtVcpu *v);
 /* CpuState was written from outside (reset, INIT, migration, gdb): derives everything anew, flushes
  * the TLB, loads the PDPTEs, asks for attention. */
 void dbt_state_loaded(DbtVcpu *v);
@@ -303,6 +309,8 @@ bool dbt_native_init(DbtAccel *accel, GError **errp);
 void dbt_native_release(DbtAccel *accel);
 /* AccelOps.supported_cpuid (sys.c or its CPUID file). */
 void dbt_supported_cpuid(Accel *accel, CpuidTable *table);
+/* sys-cpuid.c: the host has AVX-512, and so much of it that guests are offered it. */
+bool dbt_host_has_avx512(void);
 
 /* kvm-pv.c: one reading of the clocks that all vCPUs' clock pages are made from. */
 typedef struct DbtClock {

@@ -41,6 +41,7 @@ typedef struct FeatureRow {
 #define BITALG   F(7, 0, ECX, 12)
 #define VPOPCNT  F(7, 0, ECX, 14)
 #define VP2INT   F(7, 0, EDX, 8)
+#define FP16     F(7, 0, EDX, 23)
 #define BF16     F(7, 1, EAX, 5)
 
 #define BASE(name)            {ZYDIS_ISA_SET_##name, {{.used = false}}}
@@ -135,6 +136,9 @@ static const FeatureRow rows[] = {
     ROW(AVX512DQ_SCALAR, AVX512DQ),
     EVEX_ROWS(AVX512_BF16, BF16),
     EVEX_ROWS(AVX512_BITALG, BITALG),
+    EVEX_ROWS(AVX512_FP16, FP16),
+    ROW(AVX512_FP16_128N, FP16, AVX512F),
+    ROW(AVX512_FP16_SCALAR, FP16, AVX512F),
     EVEX_ROWS(AVX512_GFNI, GFNI),
     EVEX_ROWS(AVX512_IFMA, IFMA),
     EVEX_ROWS(AVX512_VAES, VAES),

@@ -181,14 +181,16 @@ void fpu_load_env(FpuState *fpu, const uint8_t *image, EnvFormat format)
     fpu->fop = format.wide ? fields[4] >> 16 & 0x7ff : 0;
 }
 
-static bool any_set(const uint8_t *bytes, unsigned len)
+/* len: a multiple of 8. */
+static bool any_set(const void *bytes, unsigned len)
 {
-    for (unsigned i = 0; i < len; i++) {
-        if (bytes[i]) {
-            return true;
-        }
+    uint64_t all = 0, word;
+
+    for (unsigned i = 0; i < len; i += 8) {
+        memcpy(&word, (const uint8_t *)bytes + i, 8);
+        all |= word;
     }
-    return false;
+    return all;
 }
 
 /* Where component i of the vector registers lies in FpuState.zmm. */
@@ -219,6 +221,14 @@ unsigned fpu_component_size(unsigned component)
     }
 }
 
+/* Outside 64-bit mode registers 8 and up are left alone. */
+unsigned fpu_component_used(unsigned component, unsigned vecs)
+{
+    VecPart part;
+
+    return vec_part(component, vecs, &part) ? part.count * part.len : fpu_component_size(component);
+}
+
 static bool x87_in_use(const FpuState *fpu)
 {
     return fpu->fcw != 0x37f || fpu->fsw || fpu->ftw || fpu->fop || fpu->fip || fpu->fdp ||
@@ -239,10 +249,15 @@ static bool component_in_use(const CpuState *state, unsigned component, unsigned
     }
     switch (component) {
     case 0: return x87_in_use(&state->fpu);
-    case 5: return any_set((const uint8_t *)state->fpu.opmask, sizeof(state->fpu.opmask));
+    case 5: return any_set(state->fpu.opmask, sizeof(state->fpu.opmask));
     case 9: return state->pkru;
     default: return false;
     }
+}
+
+void dbt_vectors_changed(DbtVcpu *v)
+{
+    v->wide_vectors = component_in_use(v->state, 6, 16);
 }
 
 uint64_t fpu_in_use(const CpuState *state, unsigned vecs)

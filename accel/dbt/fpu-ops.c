@@ -303,22 +303,30 @@ static DbtHandler bind_masked(DbtVcpu *v, DbtInsn *insn, const DbtDecoded *dec)
     return store ? fpu_masked_store : fpu_masked_load;
 }
 
-/* reg: destination, rm: mask, index: vector, sub: bytes of an element, op_size: of an index, imm:
- * number of elements. */
-static DbtHandler bind_gather(DbtVcpu *v, DbtInsn *insn, const DbtDecoded *dec)
+/*
+ * Gathers and scatters: reg: the data, rm: the mask, index: vector, sub: bytes of an element, op_size: of an
+ * index, imm: number of elements. The operands are data, memory and mask; with an opmask data, mask and
+ * memory, or memory, mask and data.
+ */
+static DbtHandler bind_indexed(DbtVcpu *v, DbtInsn *insn, const DbtDecoded *dec)
 {
-    uint8_t index = ZydisRegisterGetId(dec->operands[1].mem.index);
+    bool opmask = dec->insn->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    bool scatter = dec->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    const ZydisDecodedOperand *mem = &dec->operands[scatter ? 0 : opmask ? 2 : 1];
 
-    if (dec->insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
-        return NULL;
-    insn->reg = vec_operand(dec, 0);
-    insn->rm = vec_operand(dec, 2);
-    insn->index = index;
+    insn->index = ZydisRegisterGetId(mem->mem.index);
+    insn->reg = vec_operand(dec, scatter ? 2 : 0);
+    insn->rm = vec_operand(dec, opmask ? 1 : 2);
     insn->op_size = insn->sub & 0x80 ? 8 : 4;
     insn->sub &= 0x0f;
     insn->imm = dec->insn->avx.vector_length / 8 / MAX(insn->sub, insn->op_size);
-    if (insn->reg == insn->rm || insn->reg == index || insn->rm == index)
-        return NULL; /* #UD (SDM vol. 2, VGATHERDPS) */
+    if (scatter)
+        return insn->rm == 0 ? NULL : fpu_scatter;
+    /* #UD (SDM vol. 2, VGATHERDPS, VPGATHERDD). */
+    if (opmask)
+        return insn->rm == 0 || insn->reg == insn->index ? NULL : fpu_gather_opmask;
+    if (insn->reg == insn->rm || insn->reg == insn->index || insn->rm == insn->index)
+        return NULL;
     return fpu_gather;
 }
 
@@ -375,13 +383,21 @@ const DbtOp dbt_ops_fpu[] = {
     BIND(VMASKMOVPD, 8, bind_masked),
     BIND(VPMASKMOVD, 4, bind_masked),
     BIND(VPMASKMOVQ, 8, bind_masked),
-    BIND(VGATHERDPS, 4, bind_gather),
-    BIND(VGATHERDPD, 8, bind_gather),
-    BIND(VGATHERQPS, 4 | QWORD_INDEX, bind_gather),
-    BIND(VGATHERQPD, 8 | QWORD_INDEX, bind_gather),
-    BIND(VPGATHERDD, 4, bind_gather),
-    BIND(VPGATHERDQ, 8, bind_gather),
-    BIND(VPGATHERQD, 4 | QWORD_INDEX, bind_gather),
-    BIND(VPGATHERQQ, 8 | QWORD_INDEX, bind_gather),
+    BIND(VGATHERDPS, 4, bind_indexed),
+    BIND(VGATHERDPD, 8, bind_indexed),
+    BIND(VGATHERQPS, 4 | QWORD_INDEX, bind_indexed),
+    BIND(VGATHERQPD, 8 | QWORD_INDEX, bind_indexed),
+    BIND(VPGATHERDD, 4, bind_indexed),
+    BIND(VPGATHERDQ, 8, bind_indexed),
+    BIND(VPGATHERQD, 4 | QWORD_INDEX, bind_indexed),
+    BIND(VPGATHERQQ, 8 | QWORD_INDEX, bind_indexed),
+    BIND(VSCATTERDPS, 4, bind_indexed),
+    BIND(VSCATTERDPD, 8, bind_indexed),
+    BIND(VSCATTERQPS, 4 | QWORD_INDEX, bind_indexed),
+    BIND(VSCATTERQPD, 8 | QWORD_INDEX, bind_indexed),
+    BIND(VPSCATTERDD, 4, bind_indexed),
+    BIND(VPSCATTERDQ, 8, bind_indexed),
+    BIND(VPSCATTERQD, 4 | QWORD_INDEX, bind_indexed),
+    BIND(VPSCATTERQQ, 8 | QWORD_INDEX, bind_indexed),
     {0},
 };

@@ -112,16 +112,12 @@ static bool save_extended(const XsaveArea *x, uint64_t components, uint64_t comp
     uint8_t image[1024] = {0};
 
     for (unsigned i = 2; i < COMPONENTS; i++) {
-        unsigned size = fpu_component_size(i);
+        unsigned size = fpu_component_used(i, x->vecs);
 
         if (!(components & BIT(i)) || !size) {
             continue;
         }
         fpu_store_component(x->v->state, i, x->vecs, image);
-        /* Outside 64-bit mode the upper half of YMM_Hi128 is left alone. */
-        if (i == 2) {
-            size = 16 * x->vecs;
-        }
         if (!area_write(x, component_offset(x, i, compact), image, size)) {
             return false;
         }
@@ -139,7 +135,11 @@ DbtStep fpu_xsave(DbtVcpu *v, const DbtInsn *insn)
     if (!area_open(&x, v, insn)) {
         return DBT_FAULT;
     }
-    in_use = fpu_in_use(v->state, x.vecs) & x.rfbm;
+    in_use = fpu_in_use(v->state, x.vecs);
+    if (x.vecs == 16) {
+        v->wide_vectors = in_use & XCR0_ZMM_HI256;
+    }
+    in_use &= x.rfbm;
     write = kind == XSAVE_PLAIN ? x.rfbm : in_use;
     if (kind == XSAVE_COMPACT) {
         compact = header[1] = x.rfbm | XCOMP_COMPACT;
@@ -192,7 +192,7 @@ static bool image_read(const XsaveArea *x, XsaveImage *image, const uint64_t hea
         return false;
     }
     for (unsigned i = 2; i < COMPONENTS; i++) {
-        unsigned size = i == 2 ? 16 * x->vecs : fpu_component_size(i);
+        unsigned size = fpu_component_used(i, x->vecs);
 
         if (x->rfbm & header[0] & BIT(i) && size &&
             !area_read(x, component_offset(x, i, compact), image->extended[i], size)) {
@@ -261,5 +261,6 @@ DbtStep fpu_xrstor(DbtVcpu *v, const DbtInsn *insn)
     }
     image_load(&x, &image, header[0]);
     v->state->fpu.mxcsr = mxcsr;
+    dbt_vectors_changed(v);
     return DBT_NEXT;
 }

@@ -6,7 +6,7 @@
  *   fpu-ops.c    the instructions that load, store or reset state: FNSTENV .. FXRSTOR, LDMXCSR,
  *                VZEROUPPER; fences, prefetches, cache line flushes
  *   fpu-xsave.c  XSAVE, XSAVEOPT, XSAVEC, XRSTOR
- *   fpu-mask.c   masked moves and gathers: memory element by element
+ *   fpu-mask.c   masked moves, gathers and scatters: memory element by element
  */
 #ifndef DBT_FPU_H
 #define DBT_FPU_H
@@ -52,6 +52,8 @@ void fpu_load_env(FpuState *fpu, const uint8_t *image, EnvFormat format);
 uint64_t fpu_in_use(const CpuState *state, unsigned vecs);
 /* One extended component, bits 2 and up: its bytes in an XSAVE area. Size 0: unknown here. */
 unsigned fpu_component_size(unsigned component);
+/* Those of them that instructions see where vecs registers count. */
+unsigned fpu_component_used(unsigned component, unsigned vecs);
 void fpu_store_component(const CpuState *state, unsigned component, unsigned vecs, uint8_t *image);
 /* image NULL: the initial configuration. */
 void fpu_load_component(CpuState *state, unsigned component, unsigned vecs, const uint8_t *image);
@@ -67,5 +69,20 @@ DbtStep fpu_maskmovdqu(DbtVcpu *v, const DbtInsn *insn);
 DbtStep fpu_masked_load(DbtVcpu *v, const DbtInsn *insn);
 DbtStep fpu_masked_store(DbtVcpu *v, const DbtInsn *insn);
 DbtStep fpu_gather(DbtVcpu *v, const DbtInsn *insn);
+DbtStep fpu_gather_opmask(DbtVcpu *v, const DbtInsn *insn);
+DbtStep fpu_scatter(DbtVcpu *v, const DbtInsn *insn);
+
+/* Elements of a memory operand: bit i of active is element i of size bytes; the others are not there. */
+typedef struct FpuElements {
+    unsigned count, size;
+    uint64_t active;
+} FpuElements;
+
+/* false: v->fault is set. Into and out of the element's place in an image of the operand. */
+bool fpu_elements_read(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, const FpuElements *e, uint8_t *image);
+/* Whether they can be written. */
+bool fpu_elements_probe(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, const FpuElements *e);
+/* Faults before anything is stored. */
+DbtStep fpu_elements_write(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, const FpuElements *e, const uint8_t *image);
 
 #endif

@@ -47,8 +47,9 @@ static const uint8_t callee_saved[] = {GPR_RBX, GPR_RBP, GPR_R12, GPR_R13, GPR_R
 
 #define VECTOR(number) ((int32_t)(offsetof(CpuState, fpu.zmm) + 64 * (number)))
 
-/* (v)movups between vector register n and [r10 + disp]; opcode 10 loads, 11 stores. */
-static void emit_vector(JitEmit *e, uint8_t opcode, uint8_t n, int32_t disp)
+/* (v)movups between vector register n and its place in CpuState at R10, without bits 511:256; opcode 10 loads, 11
+ * stores. */
+static void emit_vector(JitEmit *e, uint8_t opcode, uint8_t n)
 {
     if (__builtin_cpu_supports("avx")) {
         emit8(e, 0xc4);
@@ -59,7 +60,23 @@ static void emit_vector(JitEmit *e, uint8_t opcode, uint8_t n, int32_t disp)
         emit8(e, 0x0f);
     }
     emit8(e, opcode);
-    emit_base_disp(e, n, GPR_R10, disp);
+    emit_base_disp(e, n, GPR_R10, VECTOR(n));
+}
+
+/* vmovups zmm, [r10 + disp32]. */
+static void emit_wide_vector(JitEmit *e, uint8_t opcode, uint8_t n)
+{
+    emit8(e, 0x62);
+    emit8(e, (n & 8 ? 0 : 0x80) | 0x41 | (n & 16 ? 0 : 0x10)); /* R, X, base R10, R', map 0F */
+    emit_bytes(e, (const uint8_t[]){0x7c, 0x48, opcode, 0x82 | (n & 7) << 3}, 4);
+    emit32(e, (uint32_t)VECTOR(n));
+}
+
+/* kmovq; opcode 90 loads, 91 stores. */
+static void emit_opmask(JitEmit *e, uint8_t opcode, uint8_t n)
+{
+    emit_bytes(e, (const uint8_t[]){0xc4, 0xc1, 0xf8, opcode}, 4); /* base R10, map 0F, W */
+    emit_base_disp(e, n, GPR_R10, (int32_t)(offsetof(CpuState, fpu.opmask) + 8 * n));
 }
 
 /* ldmxcsr (/2), stmxcsr (/3) [r10 + offset of the guest's]. */
@@ -70,25 +87,100 @@ static void emit_mxcsr(JitEmit *e, uint8_t digit)
     emit_base_disp(e, digit, GPR_R10, (int32_t)offsetof(CpuState, fpu.mxcsr));
 }
 
-static void glue_vectors(DbtJit *jit, JitEmit *e)
+/* Registers 0 to 15, in full if the instruction test_wide (NULL: never) clears ZF. */
+static void emit_low_vectors(JitEmit *e, uint8_t opcode, const uint8_t test_wide[4])
 {
-    const HostAddress host_mxcsr = {HOST_NO_REG, HOST_NO_REG, 0, AREA(jit, host_mxcsr)};
+    uint32_t narrow, done = 0;
+
+    if (test_wide) {
+        emit_bytes(e, test_wide, 4);
+        narrow = emit_jcc(e, HOST_E, 0);
+        for (uint8_t i = 0; i < 16; i++)
+            emit_wide_vector(e, opcode, i);
+        done = emit_jmp(e, 0);
+        emit_patch(e, narrow, e->at);
+    }
+    for (uint8_t i = 0; i < 16; i++)
+        emit_vector(e, opcode, i);
+    if (test_wide)
+        emit_patch(e, done, e->at);
+}
+
+static void emit_high_vectors(JitEmit *e, uint8_t vector_opcode, uint8_t mask_opcode)
+{
+    for (uint8_t i = 16; i < 32; i++)
+        emit_wide_vector(e, vector_opcode, i);
+    for (uint8_t i = 0; i < 8; i++)
+        emit_opmask(e, mask_opcode, i);
+}
+
+static void glue_load_vectors(DbtJit *jit, JitEmit *e, bool avx512)
+{
+    static const uint8_t test_wide[] = {0x41, 0xf6, 0xc3, JIT_VECTORS_WIDE}; /* test r11b, */
+    uint32_t low, high, narrow;
 
     jit->glue.load_vectors = e->at;
+    emit_bytes(e, (const uint8_t[]){0x41, 0xf6, 0xc3, JIT_VECTORS_LOW}, 4);
+    low = emit_jcc(e, HOST_E, 0);
+    if (avx512) {
+        emit_mov_imm(e, GPR_R10, (uintptr_t)&jit->v->wide_vectors);
+        emit_bytes(e, (const uint8_t[]){0x41, 0x80, 0x3a, 0}, 4); /* cmp byte [r10], 0 */
+        narrow = emit_jcc(e, HOST_E, 0);
+        emit_bytes(e, (const uint8_t[]){0x41, 0x83, 0xcb, JIT_VECTORS_WIDE}, 4); /* or r11d, */
+        emit_patch(e, narrow, e->at);
+    }
     emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
     emit_mxcsr(e, 2);
-    for (uint8_t i = 0; i < 16; i++)
-        emit_vector(e, 0x10, i, VECTOR(i));
+    emit_low_vectors(e, 0x10, avx512 ? test_wide : NULL);
+    emit_patch(e, low, e->at);
+    if (avx512) {
+        emit_bytes(e, (const uint8_t[]){0x41, 0xf6, 0xc3, JIT_VECTORS_HIGH}, 4);
+        high = emit_jcc(e, HOST_E, 0);
+        emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
+        emit_high_vectors(e, 0x10, 0x90);
+        emit_patch(e, high, e->at);
+    }
     emit8(e, 0xc3);
+}
+
+static void glue_save_vectors(DbtJit *jit, JitEmit *e, bool avx512)
+{
+    static const uint8_t test_wide[] = {0xf6, 0xc0, JIT_VECTORS_WIDE, 0x90}; /* test al, ; nop */
+    const HostAddress host_mxcsr = {HOST_NO_REG, HOST_NO_REG, 0, AREA(jit, host_mxcsr)};
+    uint32_t low, high, narrow;
+
     jit->glue.save_vectors = e->at;
+    if (avx512) {
+        emit_bytes(e, (const uint8_t[]){0xa8, JIT_VECTORS_HIGH}, 2); /* test al, */
+        high = emit_jcc(e, HOST_E, 0);
+        emit_high_vectors(e, 0x11, 0x91);
+        emit_patch(e, high, e->at);
+    }
+    emit_bytes(e, (const uint8_t[]){0xa8, JIT_VECTORS_LOW}, 2);
+    low = emit_jcc(e, HOST_E, 0);
     emit_mxcsr(e, 3);
-    for (uint8_t i = 0; i < 16; i++)
-        emit_vector(e, 0x11, i, VECTOR(i));
+    emit_low_vectors(e, 0x11, avx512 ? test_wide : NULL);
+    if (avx512) {
+        emit_bytes(e, (const uint8_t[]){0xa8, JIT_VECTORS_WIDE}, 2);
+        narrow = emit_jcc(e, HOST_E, 0);
+        emit_mov_imm(e, GPR_RAX, (uintptr_t)&jit->v->wide_vectors);
+        emit_bytes(e, (const uint8_t[]){0xc6, 0x00, 0x01}, 3); /* mov byte [rax], 1 */
+        emit_patch(e, narrow, e->at);
+    }
     emit_bytes(e, (const uint8_t[]){0x65, 0x0f, 0xae}, 3); /* ldmxcsr gs:[host_mxcsr] */
     emit_address(e, 2, &host_mxcsr);
+    emit_patch(e, low, e->at);
     if (__builtin_cpu_supports("avx"))
         emit_bytes(e, (const uint8_t[]){0xc5, 0xf8, 0x77}, 3); /* vzeroupper */
     emit8(e, 0xc3);
+}
+
+static void glue_vectors(DbtJit *jit, JitEmit *e)
+{
+    bool avx512 = dbt_host_has_avx512();
+
+    glue_load_vectors(jit, e, avx512);
+    glue_save_vectors(jit, e, avx512);
 }
 
 /* A call of jit_x87_load from any place in translated code. */
@@ -119,14 +211,16 @@ static void glue_x87(DbtJit *jit, JitEmit *e)
     emit_bytes(e, (const uint8_t[]){0x58, 0xc3}, 2);
 }
 
-/* Calls a routine if the vector registers are the guest's; changes flags. */
-static void glue_call_if_vectors(JitEmit *e, int32_t depth, uint32_t routine)
+/* Calls a routine if there are vector registers of the guest's, which ones in reg; changes flags. */
+static void glue_call_if_vectors(JitEmit *e, uint8_t reg, int32_t depth, uint32_t routine)
 {
-    emit8(e, 0x83); /* cmp dword [rsp + vectors], 0 */
-    emit_base_disp(e, 7, GPR_RSP, FRAME(vectors) + depth);
-    emit8(e, 0);
-    emit_bytes(e, (const uint8_t[]){0x74, 5}, 2); /* je over the call */
+    uint32_t none;
+
+    emit_rm(e, false, HOST_LOAD, reg, GPR_RSP, FRAME(vectors) + depth);
+    emit_rr(e, false, 0x85, reg, reg); /* test */
+    none = emit_jcc(e, HOST_E, 0);
     emit_call(e, routine);
+    emit_patch(e, none, e->at);
 }
 
 /* Guest registers to CpuState, flags to area.flags, R10 to area.target. R11 stays. depth: bytes on
@@ -146,7 +240,7 @@ static void glue_save(DbtJit *jit, JitEmit *e, int32_t depth, bool in_frame)
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_RSP, FRAME(spill) + 8 * (int32_t)i + depth);
         emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));
     }
-    glue_call_if_vectors(e, depth, jit->glue.save_vectors);
+    glue_call_if_vectors(e, GPR_RAX, depth, jit->glue.save_vectors);
 }
 
 /* The way back. Changes all registers. */
@@ -159,7 +253,8 @@ static void glue_load(DbtJit *jit, JitEmit *e, int32_t depth)
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, (int32_t)(8 * segs[i]));
         emit_rm(e, true, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(seg_base) + 8 * (int32_t)i + depth);
     }
-    glue_call_if_vectors(e, depth, jit->glue.load_vectors);
+    glue_call_if_vectors(e, GPR_R11, depth, jit->glue.load_vectors);
+    emit_rm(e, false, HOST_STORE, GPR_R11, GPR_RSP, FRAME(vectors) + depth);
     emit_mov_imm(e, GPR_R10, (uintptr_t)jit->v->state);
     for (unsigned i = 0; i < 3; i++) {
         emit_rm(e, true, HOST_LOAD, GPR_RAX, GPR_R10, GPR(GPR_R9 + i));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Re-encoding: the guest's own instruction with its registers mapped and [HOST_ADDR] as its memory
- * operand (SDM vol. 2, ch. 2: prefixes, REX, VEX, ModRM, SIB).
+ * operand (SDM vol. 2, ch. 2: prefixes, REX, VEX, EVEX, ModRM, SIB).
  *
  * Which instructions may run so is decided by kind: unprivileged, with registers, one memory operand
  * in ModRM and immediates, and no effect but on those and arithmetic flags. All of it is read from
@@ -16,11 +16,13 @@ static bool is_gpr(ZydisRegister reg)
     return native_gpr_number(reg) != INSN_NO_REG;
 }
 
+/* Those whose numbers are the host's: vector registers and opmasks. */
 static bool is_vector(ZydisRegister reg)
 {
     ZydisRegisterClass class = ZydisRegisterGetClass(reg);
 
-    return class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM;
+    return class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM || class == ZYDIS_REGCLASS_ZMM ||
+           class == ZYDIS_REGCLASS_MASK;
 }
 
 /* Named by number in fields that stay as they are, or not at all. */
@@ -55,7 +57,27 @@ static bool is_bit_string(const JitInsn *in)
            in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER && in->operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY;
 }
 
-bool jit_uses_vectors(const JitInsn *in)
+static uint8_t evex_vectors(const JitInsn *in)
+{
+    uint8_t used = native_ignores_mxcsr(&in->dec) ? 0 : JIT_VECTORS_LOW;
+
+    for (unsigned i = 0; i < in->dec.operand_count; i++) {
+        const ZydisDecodedOperand *op = &in->operands[i];
+        bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+
+        if (op->type != ZYDIS_OPERAND_TYPE_REGISTER || !is_vector(op->reg.value))
+            continue;
+        if (op->encoding == ZYDIS_OPERAND_ENCODING_MASK && op->reg.value == ZYDIS_REGISTER_K0)
+            continue; /* no mask */
+        if (ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MASK || ZydisRegisterGetId(op->reg.value) > 15)
+            used |= JIT_VECTORS_HIGH;
+        else
+            used |= JIT_VECTORS_LOW | (written && op->size == 512 ? JIT_VECTORS_WIDE : 0);
+    }
+    return used;
+}
+
+uint8_t jit_uses_vectors(const JitInsn *in)
 {
     switch (in->dec.meta.isa_ext) {
     case ZYDIS_ISA_EXT_BASE:
@@ -67,10 +89,14 @@ bool jit_uses_vectors(const JitInsn *in)
     case ZYDIS_ISA_EXT_ADOX_ADCX:
     case ZYDIS_ISA_EXT_X87:
     case ZYDIS_ISA_EXT_MMX:
-        return false;
+        return 0;
+    case ZYDIS_ISA_EXT_AVX512VEX:
+        return JIT_VECTORS_HIGH;
     default:
         break;
     }
+    if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+        return evex_vectors(in);
     switch (in->dec.mnemonic) {
     case ZYDIS_MNEMONIC_POPCNT:
     case ZYDIS_MNEMONIC_CRC32:
@@ -78,20 +104,43 @@ bool jit_uses_vectors(const JitInsn *in)
     case ZYDIS_MNEMONIC_MFENCE:
     case ZYDIS_MNEMONIC_SFENCE:
     case ZYDIS_MNEMONIC_MOVNTI:
-        return false;
+        return 0;
     default:
-        return true; /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR */
+        return JIT_VECTORS_LOW; /* CVTSD2SI r32, m64 names no vector register, but works with MXCSR */
     }
 }
 
 /* The unit an instruction of vectors needs is there; else the interpreter finds the right exception. */
 static bool unit_is_available(const JitTranslator *t, const JitInsn *in)
 {
+    bool avx512 = in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || in->dec.meta.isa_ext == ZYDIS_ISA_EXT_AVX512VEX;
     bool vex = in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
 
     if (jit_uses_x87(in) && !(t->jit->mode_key & JIT_MODE_X87 && jit_x87_can_reencode(in)))
         return false;
+    if (avx512)
+        return t->jit->mode_key & JIT_MODE_AVX512;
     return !jit_uses_vectors(in) || t->jit->mode_key & (vex ? JIT_MODE_AVX : JIT_MODE_SSE);
+}
+
+static bool encoding_is_known(const ZydisDecodedInstruction *dec)
+{
+    return dec->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY || dec->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
+           dec->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+}
+
+/* EVEX.W of integers outside a vector is ignored in 32-bit code, where not, is not told by the opcode alone. */
+static bool evex_w_is_doubtful(const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+
+    if (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX || !(in->bytes[dec->raw.evex.offset + 2] & 0x80))
+        return false;
+    for (unsigned i = 0; i < dec->operand_count; i++) {
+        if (in->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(in->operands[i].reg.value))
+            return true;
+    }
+    return in->insn->flags & INSN_MEM && dec->avx.vector_length == 128;
 }
 
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
@@ -100,10 +149,11 @@ bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
     const ZydisAccessedFlags *f = dec->cpu_flags;
 
     if (!native_extension_is_plain(dec) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
-        (dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && dec->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) ||
-        is_bit_string(in) || !unit_is_available(t, in))
+        !encoding_is_known(dec) || is_bit_string(in) || !unit_is_available(t, in))
         return false;
     if (f && (f->tested | f->modified | f->set_0 | f->set_1) & ~(ZydisAccessedFlagsMask)RFLAGS_ARITH)
+        return false;
+    if (t->is32 && evex_w_is_doubtful(in))
         return false;
     /* There these clear registers 0 to 7 only. */
     if (t->is32 && (dec->mnemonic == ZYDIS_MNEMONIC_VZEROALL || dec->mnemonic == ZYDIS_MNEMONIC_VZEROUPPER))
@@ -306,6 +356,43 @@ static void emit_vex(JitEmit *e, const Fields *f, const JitInsn *in)
     }
 }
 
+/* ModRM and what follows. The processor multiplies a short displacement by the operand's size, so only that of
+ * the guest's own encoding is known to be possible. */
+static void emit_evex_address(JitEmit *e, const Fields *f, const JitInsn *in)
+{
+    const HostAddress *a = &f->at;
+    bool sib = a->index != HOST_NO_REG || (a->base & 7) == GPR_RSP;
+    bool is_short = in->dec.raw.disp.size == 8 && a->disp == in->insn->disp;
+    uint8_t mod = is_short ? 1 : a->disp == 0 && (a->base & 7) != GPR_RBP ? 0 : 2;
+
+    emit8(e, mod << 6 | (f->reg & 7) << 3 | (sib ? 4 : a->base & 7));
+    if (sib)
+        emit8(e, a->scale << 6 | (a->index == HOST_NO_REG ? 4 : a->index & 7) << 3 | (a->base & 7));
+    if (mod == 1)
+        emit8(e, (uint8_t)in->dec.raw.disp.value);
+    else if (mod == 2)
+        emit32(e, (uint32_t)a->disp);
+}
+
+/* 62, R X B R' 0 mmm, W vvvv 1 pp, z L'L b V' aaa. */
+static void emit_evex(JitEmit *e, const Fields *f, const JitInsn *in)
+{
+    const ZydisDecodedInstruction *dec = &in->dec;
+    const uint8_t *evex = in->bytes + dec->raw.evex.offset;
+    uint8_t x = f->memory ? index_high(f) << 4 : f->rm; /* in bit 4 */
+
+    emit8(e, 0x62);
+    emit8(e, (f->reg & 8 ? 0 : 0x80) | (x & 16 ? 0 : 0x40) | (f->rm & 8 ? 0 : 0x20) | (f->reg & 16 ? 0 : 0x10) | (evex[1] & 7));
+    emit8(e, (evex[2] & 0x80) | (~f->vvvv & 15) << 3 | (evex[2] & 7));
+    emit8(e, (evex[3] & 0xf7) | (f->vvvv & 16 ? 0 : 8));
+    emit8(e, dec->opcode);
+    if (f->memory)
+        emit_evex_address(e, f, in);
+    else
+        emit8(e, 0xc0 | (f->reg & 7) << 3 | (f->rm & 7));
+    emit_bytes(e, in->bytes + dec->raw.imm[0].offset, dec->raw.imm[0].size / 8);
+}
+
 static const ZydisDecodedOperand *memory_operand(const JitInsn *in)
 {
     for (unsigned i = 0; i < in->dec.operand_count; i++) {
@@ -350,7 +437,9 @@ bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
             jit_emit_load_spill(t, f.spilled[i].host, f.spilled[i].guest);
     }
     emit_swap(t, &f);
-    if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+    if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+        emit_evex(t->hot, &f, in);
+    else if (in->dec.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
         emit_vex(t->hot, &f, in);
     else
         emit_legacy(t->hot, &f, in);

@@ -7,7 +7,7 @@
  * that note them in the journal (mmu.c, mmu-seg.c). What cannot be undone is not compared: blocks with
  * system instructions, blocks that met a device, and those that ended in a fault or wrote to watched code.
  *
- * Compared are registers, vectors, MXCSR, the flags that are needed behind the unit, and the bytes
+ * Compared are registers, vectors, opmasks, MXCSR, the flags that are needed behind the unit, and the bytes
  * written. With other vCPUs or devices writing the same bytes at the same time differences are to
  * be expected: for one vCPU.
  */
@@ -77,10 +77,10 @@ static const char *compare(const struct DbtJournal *journal, const CpuState *now
         return "rip";
     if ((now->rflags ^ want->rflags) & (flags | ~(uint64_t)RFLAGS_ARITH))
         return "flags";
-    for (unsigned i = 0; i < 16; i++) {
-        if (memcmp(now->fpu.zmm[i], want->fpu.zmm[i], 32))
-            return "vectors";
-    }
+    if (memcmp(now->fpu.zmm, want->fpu.zmm, sizeof(now->fpu.zmm)))
+        return "vectors";
+    if (memcmp(now->fpu.opmask, want->fpu.opmask, sizeof(now->fpu.opmask)))
+        return "opmasks";
     if (now->fpu.mxcsr != want->fpu.mxcsr || memcmp(now->fpu.st, want->fpu.st, sizeof(now->fpu.st)) ||
         now->fpu.fsw != want->fpu.fsw || now->fpu.ftw != want->fpu.ftw || now->fpu.fcw != want->fpu.fcw ||
         now->fpu.fip != want->fpu.fip || now->fpu.fop != want->fpu.fop)

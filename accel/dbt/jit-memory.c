@@ -308,19 +308,29 @@ void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool
     collapse(t, &place);
 }
 
-void jit_emit_want_vectors(JitTranslator *t)
+/* If the bit of frame.vectors is clear, loads what is wanted and not there. Changes flags. */
+static void want_vectors_bit(JitTranslator *t, uint8_t bit, uint8_t wanted)
 {
     uint32_t jump;
 
-    jit_emit_park_flags(t, false);
-    emit8(t->hot, 0x83); /* cmp dword [rsp + vectors], 0 */
-    emit_base_disp(t->hot, 7, GPR_RSP, JIT_FRAME(vectors));
-    emit8(t->hot, 0);
+    emit8(t->hot, 0xf6); /* test byte [rsp + vectors], bit */
+    emit_base_disp(t->hot, 0, GPR_RSP, JIT_FRAME(vectors));
+    emit8(t->hot, bit);
     jump = emit_jcc(t->hot, HOST_E, t->cold->at);
+    emit_rm(t->cold, false, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(vectors));
+    emit_bytes(t->cold, (const uint8_t[]){0x41, 0xf7, 0xd3, 0x41, 0x83, 0xe3, wanted}, 7); /* not r11d; and r11d, */
     emit_call(t->cold, t->jit->glue.load_vectors);
-    emit_rm(t->cold, true, 0xc7, 0, GPR_RSP, JIT_FRAME(vectors)); /* mov qword, 1 */
-    emit32(t->cold, 1);
+    emit_rm(t->cold, false, 0x09, HOST_TEMP, GPR_RSP, JIT_FRAME(vectors)); /* or */
     emit_jmp(t->cold, jump + 4);
+}
+
+void jit_emit_want_vectors(JitTranslator *t, uint8_t wanted)
+{
+    jit_emit_park_flags(t, false);
+    if (wanted & (JIT_VECTORS_LOW | JIT_VECTORS_WIDE))
+        want_vectors_bit(t, wanted & JIT_VECTORS_WIDE ? JIT_VECTORS_WIDE : JIT_VECTORS_LOW, wanted);
+    if (wanted & JIT_VECTORS_HIGH)
+        want_vectors_bit(t, JIT_VECTORS_HIGH, wanted);
     jit_emit_unpark_flags(t);
 }
 

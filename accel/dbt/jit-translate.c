@@ -116,13 +116,14 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
         in->dec.length != insn->len || in->dec.mnemonic != insn->mnemonic) {
         memset(&in->dec, 0, sizeof(in->dec));
         in->emit = NULL;
-        in->vectors = in->x87 = false;
+        in->x87 = false;
+        in->vectors = 0;
         in->flags = (JitFlags){.reads = RFLAGS_ARITH, .touches = RFLAGS_ARITH};
         return false;
     }
     in->flags = jit_insn_flags(&in->dec, in->bytes);
     in->emit = pick_emitter(t, in);
-    in->vectors = in->emit == jit_emit_reencoded && jit_uses_vectors(in);
+    in->vectors = in->emit == jit_emit_reencoded ? jit_uses_vectors(in) : 0;
     in->x87 = (in->emit == jit_emit_reencoded || in->emit == jit_emit_fldcw) && jit_uses_x87(in);
     return true;
 }
@@ -175,8 +176,8 @@ static void emit_interpreted(JitTranslator *t)
 
 static bool emit_it(JitTranslator *t, const JitInsn *in)
 {
-    if (in->vectors && !t->vectors)
-        jit_emit_want_vectors(t);
+    if (in->vectors & ~t->vectors)
+        jit_emit_want_vectors(t, in->vectors & ~t->vectors);
     if (in->x87 && !t->x87)
         jit_emit_want_x87(t);
     if (!in->emit(t, in))
@@ -233,7 +234,8 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
     u->begin = t->hot->at;
-    t->flags_in_frame = t->vectors = t->x87 = false;
+    t->flags_in_frame = t->x87 = false;
+    t->vectors = 0;
     t->x87_note = 0;
     jit_emit_entries(t);
     for (t->index = 0; t->index < t->count; t->index++) {

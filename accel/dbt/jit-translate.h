@@ -43,7 +43,7 @@ struct JitInsn {
     JitEmitter emit; /* NULL: the interpreter's */
     JitFlags flags;
     bool x87;        /* works on x87 or MMX registers */
-    bool vectors;    /* works on vector registers or MXCSR */
+    uint8_t vectors; /* JIT_VECTORS_* it needs: vector registers, MXCSR, opmasks */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
 };
 
@@ -85,7 +85,7 @@ struct JitTranslator {
     uint32_t live_in, flags_out, flags_undefined;
     bool x87;            /* an instruction before this one has loaded the x87 registers */
     uint32_t x87_note;   /* what has to get into JitArea.x87_note before anyone looks; 0: nothing */
-    bool vectors;        /* an instruction before this one has loaded the vector registers */
+    uint8_t vectors;     /* JIT_VECTORS_* that instructions before this one have loaded */
 
     /* Of the instruction now emitted. */
     unsigned index;
@@ -162,8 +162,8 @@ void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
-/* Loads the vector registers unless they are. */
-void jit_emit_want_vectors(JitTranslator *t);
+/* Loads those vector registers (JIT_VECTORS_*) that are not. */
+void jit_emit_want_vectors(JitTranslator *t, uint8_t wanted);
 /* If cc: the interpreter's turn, unless the caller says more. */
 JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc);
 /* The miss stubs of the instruction that ends here. */
@@ -173,8 +173,8 @@ void jit_emit_misses(JitTranslator *t);
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in);
 /* Whether it can, by its operands and its kind. */
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in);
-/* Whether that needs the vector registers or MXCSR to be loaded. */
-bool jit_uses_vectors(const JitInsn *in);
+/* What it needs to be loaded: JIT_VECTORS_*. */
+uint8_t jit_uses_vectors(const JitInsn *in);
 
 /* --- jit-branch.c --- */
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in);

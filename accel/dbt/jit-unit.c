@@ -95,6 +95,8 @@ static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
             *bits |= JIT_MODE_SSE;
         if (s->cr4 & CR4_OSXSAVE && (s->xcr0 & avx) == avx)
             *bits |= JIT_MODE_AVX;
+        if (*bits & JIT_MODE_AVX && (s->xcr0 & XCR0_AVX512_PARTS) == XCR0_AVX512_PARTS)
+            *bits |= JIT_MODE_AVX512;
     }
     return true;
 }

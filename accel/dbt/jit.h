@@ -23,8 +23,8 @@
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
  * frame (JitFrame) on the thread's own stack, GS at the vCPU's TLB tables and JitArea behind them.
  * Arithmetic flags are the host's; DF, TF and AC of the host stay clear. Vector registers and MXCSR are
- * loaded by the first unit that uses them and stay until translated code is left (frame.vectors). x87
- * registers stay longer (jit-x87.c).
+ * loaded by the first unit that uses them and stay until translated code is left (frame.vectors), ZMM16..31
+ * and the opmasks apart from the others. x87 registers stay longer (jit-x87.c).
  *
  * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
  * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them
@@ -117,9 +117,15 @@ typedef struct JitFrame {
     uint64_t string[2]; /* jit-string.c */
     uint64_t seg_base[2]; /* FS, GS */
     uint64_t entry;     /* where to begin */
-    uint64_t vectors;   /* not 0: the vector registers and MXCSR are in the host's, else in CpuState */
+    uint64_t vectors;   /* JIT_VECTORS_*: these are in the host's registers, the others in CpuState */
     uint64_t align;
 } JitFrame;
+
+enum {
+    JIT_VECTORS_LOW = 1 << 0,  /* vector registers 0 to 15 and MXCSR */
+    JIT_VECTORS_WIDE = 1 << 1, /* with LOW: bits 511:256 of them, too, else these are all zero */
+    JIT_VECTORS_HIGH = 1 << 2, /* ZMM16 to ZMM31 and the opmasks */
+};
 
 G_STATIC_ASSERT(sizeof(JitFrame) % 16 == 8); /* with six registers and a return address: aligned */
 
@@ -182,8 +188,8 @@ typedef struct JitGlue {
     uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
     uint32_t load_x87;     /* called; changes R10 and R11 */
-    uint32_t load_vectors; /* called; changes R10 and neither flags nor RAX */
-    uint32_t save_vectors; /* called by glue with R10 = CpuState */
+    uint32_t load_vectors; /* called with R11 = JIT_VECTORS_*; changes R10 and flags; R11 = what is loaded */
+    uint32_t save_vectors; /* called by glue with R10 = CpuState, RAX = JIT_VECTORS_* */
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
     uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
@@ -213,6 +219,7 @@ enum {
     JIT_MODE_SEGS_SHIFT = 8,    /* 32-bit: DbtVcpu.flat_read, 6 bits, and flat_write */
     JIT_MODE_DOWN = 1 << 20,    /* RFLAGS.DF */
     JIT_MODE_SMAP = 1 << 21,    /* CPL 0 with CR4.SMAP: the context follows RFLAGS.AC */
+    JIT_MODE_AVX512 = 1 << 22,
 };
 
 #define JIT_NO_MODE 0xff

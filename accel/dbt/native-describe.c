@@ -7,7 +7,7 @@
  * does not say (SDM vol. 2, 2.4 ff. has the alignment rules of the classes).
  *
  * Not here: instructions with implicit memory operands, stack and string instructions, branches,
- * anything privileged, gathers and masked moves (fpu-mask.c), EVEX.
+ * anything privileged, gathers, scatters and masked moves of AVX (fpu-mask.c).
  */
 #include "accel/dbt/native.h"
 
@@ -55,6 +55,8 @@ bool native_extension_is_plain(const ZydisDecodedInstruction *dec)
     case ZYDIS_ISA_EXT_GFNI:
     case ZYDIS_ISA_EXT_AVX:
     case ZYDIS_ISA_EXT_AVX2:
+    case ZYDIS_ISA_EXT_AVX512EVEX:
+    case ZYDIS_ISA_EXT_AVX512VEX:
     case ZYDIS_ISA_EXT_AVXAES:
     case ZYDIS_ISA_EXT_AVX_VNNI:
     case ZYDIS_ISA_EXT_VAES:
@@ -91,6 +93,14 @@ uint8_t native_gpr_number(ZydisRegister reg)
     }
 }
 
+/* Instructions on packed integers have names that begin with VP. */
+bool native_ignores_mxcsr(const ZydisDecodedInstruction *dec)
+{
+    const char *name = ZydisMnemonicGetString(dec->mnemonic);
+
+    return (name[0] == 'v' && name[1] == 'p') || dec->meta.category == ZYDIS_CATEGORY_DATAXFER;
+}
+
 bool native_is_high_byte(ZydisRegister reg)
 {
     return reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH;
@@ -111,16 +121,22 @@ static bool note_register(NativeInsn *out, NativeFields *f, const ZydisDecodedOp
     }
     number = ZydisRegisterGetId(reg);
     switch (ZydisRegisterGetClass(reg)) {
+    case ZYDIS_REGCLASS_ZMM:
     case ZYDIS_REGCLASS_YMM:
         out->ymm = true;
         __attribute__((fallthrough));
     case ZYDIS_REGCLASS_XMM:
-        if (number > 15) {
-            return false;
-        }
         out->vecs |= BIT(number);
         out->vecs_written |= written ? BIT(number) : 0;
-        out->unit |= out->vex ? FPU_AVX : FPU_SSE;
+        out->unit |= out->evex ? FPU_AVX512 : out->vex ? FPU_AVX : FPU_SSE;
+        return true;
+    case ZYDIS_REGCLASS_MASK:
+        out->unit |= FPU_AVX512;
+        if (op->encoding == ZYDIS_OPERAND_ENCODING_MASK && number == 0) {
+            return true; /* K0 there means no mask */
+        }
+        out->opmasks |= BIT(number);
+        out->opmasks_written |= written ? BIT(number) : 0;
         return true;
     case ZYDIS_REGCLASS_MMX:
         out->x87 = true;
@@ -181,6 +197,70 @@ static bool note_operands(NativeInsn *out, NativeFields *f, const ZydisDecodedIn
     return true;
 }
 
+/* Exception classes with fault suppression: SDM vol. 2, 2.8, those without NF and NM in their names. */
+static bool suppresses_faults(const ZydisDecodedInstruction *dec)
+{
+    switch (dec->mnemonic) {
+    case ZYDIS_MNEMONIC_VCVTNE2PS2BF16: /* these are of E4NF */
+    case ZYDIS_MNEMONIC_VDBPSADBW:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEQB:
+    case ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB:
+        return false;
+    default:
+        break;
+    }
+    switch (dec->meta.exception_class) {
+    case ZYDIS_EXCEPTION_CLASS_E1:
+    case ZYDIS_EXCEPTION_CLASS_E2:
+    case ZYDIS_EXCEPTION_CLASS_E3:
+    case ZYDIS_EXCEPTION_CLASS_E4:
+    case ZYDIS_EXCEPTION_CLASS_E5:
+    case ZYDIS_EXCEPTION_CLASS_E6:
+    case ZYDIS_EXCEPTION_CLASS_E10:
+    case ZYDIS_EXCEPTION_CLASS_E11:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* How many elements a broadcast fills. */
+static unsigned broadcast_bits_log2(ZydisBroadcastMode mode)
+{
+    static const uint8_t log2[] = {
+        [ZYDIS_BROADCAST_MODE_1_TO_2] = 1,  [ZYDIS_BROADCAST_MODE_1_TO_4] = 2,  [ZYDIS_BROADCAST_MODE_1_TO_8] = 3,
+        [ZYDIS_BROADCAST_MODE_1_TO_16] = 4, [ZYDIS_BROADCAST_MODE_1_TO_32] = 5, [ZYDIS_BROADCAST_MODE_1_TO_64] = 6,
+        [ZYDIS_BROADCAST_MODE_2_TO_4] = 2,  [ZYDIS_BROADCAST_MODE_2_TO_8] = 3,  [ZYDIS_BROADCAST_MODE_2_TO_16] = 4,
+        [ZYDIS_BROADCAST_MODE_4_TO_8] = 3,  [ZYDIS_BROADCAST_MODE_4_TO_16] = 4, [ZYDIS_BROADCAST_MODE_8_TO_16] = 4,
+    };
+
+    return log2[mode];
+}
+
+static void note_mask(NativeInsn *out, const ZydisDecodedInstruction *dec, const ZydisDecodedOperand *operands)
+{
+    const ZydisDecodedOperand *mem = operands;
+    NativeMask *mask = &out->mask;
+
+    if (!out->evex || !out->mem_len || dec->avx.mask.reg == ZYDIS_REGISTER_NONE ||
+        dec->avx.mask.reg == ZYDIS_REGISTER_K0 || !suppresses_faults(dec)) {
+        return;
+    }
+    while (mem->type != ZYDIS_OPERAND_TYPE_MEMORY) {
+        mem++;
+    }
+    mask->reg = ZydisRegisterGetId(dec->avx.mask.reg);
+    mask->element_log2 = __builtin_ctz(mem->element_size / 8);
+    mask->bits_log2 = __builtin_ctz(mem->element_count);
+    mask->kind = NATIVE_MASK_EACH;
+    if (dec->avx.broadcast.mode) {
+        mask->kind = NATIVE_MASK_REPEATED;
+        mask->bits_log2 = broadcast_bits_log2(dec->avx.broadcast.mode);
+    } else if (dec->meta.category == ZYDIS_CATEGORY_COMPRESS || dec->meta.category == ZYDIS_CATEGORY_EXPAND) {
+        mask->kind = NATIVE_MASK_PACKED;
+    }
+}
+
 /* Operand alignment of SSE and AVX: SDM vol. 2, table 2-21 ff., the exception classes. */
 static void note_alignment(NativeInsn *out, const ZydisDecodedInstruction *dec)
 {
@@ -208,6 +288,10 @@ static void note_alignment(NativeInsn *out, const ZydisDecodedInstruction *dec)
     switch (dec->meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_SSE1:
     case ZYDIS_EXCEPTION_CLASS_AVX1:
+        out->align = out->mem_len;
+        break;
+    case ZYDIS_EXCEPTION_CLASS_E1:
+    case ZYDIS_EXCEPTION_CLASS_E1NF:
         out->align = out->mem_len;
         break;
     case ZYDIS_EXCEPTION_CLASS_SSE2:
@@ -243,6 +327,9 @@ static void note_units(NativeInsn *out, const ZydisDecodedInstruction *dec)
         out->mxcsr = dec->meta.category == ZYDIS_CATEGORY_CONVERT &&
                      dec->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT;
         break;
+    }
+    if (out->evex) {
+        out->mxcsr = !native_ignores_mxcsr(dec); /* denormals are zeros for some that raise no exceptions, too */
     }
     if (dec->meta.isa_ext == ZYDIS_ISA_EXT_X87) {
         out->x87 = true;
@@ -307,9 +394,10 @@ bool native_describe(NativeInsn *out, NativeFields *f, const ZydisDecodedInstruc
 {
     const ZydisAccessedFlags *flags = dec->cpu_flags;
 
-    *out = (NativeInsn){.vex = dec->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX};
+    *out = (NativeInsn){.vex = dec->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX,
+                        .evex = dec->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX};
     *f = (NativeFields){0};
-    if ((dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !out->vex) ||
+    if ((dec->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !out->vex && !out->evex) ||
         !(native_extension_is_plain(dec) || is_random(dec)) || dec->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
         dec->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
         return false;
@@ -326,5 +414,6 @@ bool native_describe(NativeInsn *out, NativeFields *f, const ZydisDecodedInstruc
     }
     note_alignment(out, dec);
     note_units(out, dec);
+    note_mask(out, dec, operands);
     return choose_registers(out);
 }

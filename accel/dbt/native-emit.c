@@ -69,6 +69,28 @@ static void emit_mov(Emit *e, uint8_t to, uint8_t from)
     emit8(e, 0xc0 | (from & 7) << 3 | (to & 7));
 }
 
+/* vmovups zmm; opcode 10 loads, 11 stores. */
+static void emit_zmm_op(Emit *e, const NativeInsn *insn, uint8_t opcode, uint8_t vec)
+{
+    uint8_t base = insn->state_reg;
+
+    emit8(e, 0x62);
+    emit8(e, (vec & 8 ? 0 : 0x80) | 0x40 | (base & 8 ? 0 : 0x20) | (vec & 16 ? 0 : 0x10) | 1);
+    emit_bytes(e, (const uint8_t[]){0x7c, 0x48}, 2);
+    emit8(e, opcode);
+    emit_modrm(e, vec, base, offsetof(CpuState, fpu.zmm) + vec * sizeof(((FpuState *)0)->zmm[0]));
+}
+
+/* kmovq; opcode 90 loads, 91 stores. */
+static void emit_opmask_op(Emit *e, const NativeInsn *insn, uint8_t opcode, uint8_t reg)
+{
+    emit8(e, 0xc4);
+    emit8(e, 0xc0 | (insn->state_reg & 8 ? 0 : 0x20) | 1);
+    emit8(e, 0xf8);
+    emit8(e, opcode);
+    emit_modrm(e, reg, insn->state_reg, offsetof(CpuState, fpu.opmask) + 8 * reg);
+}
+
 /* movups xmm (ymm false) or vmovups; opcode 10 loads, 11 stores. */
 static void emit_vec_op(Emit *e, const NativeInsn *insn, uint8_t opcode, uint8_t vec, bool ymm,
                         uint32_t disp)
@@ -149,6 +171,16 @@ static uint32_t vec_offset(unsigned vec)
     return offsetof(CpuState, fpu.zmm) + vec * sizeof(((FpuState *)0)->zmm[0]);
 }
 
+/* One register as wide as the instruction has it. */
+static void emit_vec(Emit *e, const NativeInsn *insn, uint8_t opcode, uint8_t vec)
+{
+    if (insn->evex) {
+        emit_zmm_op(e, insn, opcode, vec);
+    } else {
+        emit_vec_op(e, insn, opcode, vec, insn->ymm, vec_offset(vec));
+    }
+}
+
 static void emit_load(Emit *e, const NativeInsn *insn)
 {
     uint8_t scratch[2];
@@ -169,9 +201,14 @@ static void emit_load(Emit *e, const NativeInsn *insn)
         scratch_registers(insn, scratch);
         emit_load_flags(e, insn, scratch);
     }
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < 32; i++) {
         if (insn->vecs & BIT(i)) {
-            emit_vec_op(e, insn, 0x10, i, insn->ymm, vec_offset(i));
+            emit_vec(e, insn, 0x10, i);
+        }
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        if (insn->opmasks & BIT(i)) {
+            emit_opmask_op(e, insn, 0x90, i);
         }
     }
     for (unsigned i = 0; i < 16; i++) {
@@ -213,9 +250,14 @@ static void emit_store(Emit *e, const NativeInsn *insn)
         scratch_registers(insn, scratch);
         emit_store_flags(e, insn, scratch);
     }
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < 32; i++) {
         if (insn->vecs_written & BIT(i)) {
-            emit_vec_op(e, insn, 0x11, i, insn->ymm, vec_offset(i));
+            emit_vec(e, insn, 0x11, i);
+        }
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        if (insn->opmasks_written & BIT(i)) {
+            emit_opmask_op(e, insn, 0x91, i);
         }
     }
     emit_zero_upper(e, insn);
@@ -227,7 +269,7 @@ static void emit_store(Emit *e, const NativeInsn *insn)
         emit_bytes(e, (const uint8_t[]){0x48, 0x8b, 0x4c, 0x24, STACK_FX}, 5);
         emit_bytes(e, (const uint8_t[]){0x48, 0x0f, 0xae, 0x01, 0xdb, 0xe3}, 6);
     }
-    if (insn->vex && insn->vecs) {
+    if ((insn->vex || insn->evex) && insn->vecs) {
         emit_bytes(e, (const uint8_t[]){0xc5, 0xf8, 0x77}, 3); /* vzeroupper */
     }
 }

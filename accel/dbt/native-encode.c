@@ -2,7 +2,7 @@
 /*
  * Normal form of an unprivileged instruction: host bytes with the same meaning in 64-bit mode.
  *
- * SDM vol. 2, ch. 2: prefixes, REX, VEX, ModRM. Prefixes that change nothing are dropped, the
+ * SDM vol. 2, ch. 2: prefixes, REX, VEX, EVEX, ModRM. Prefixes that change nothing are dropped, the
  * memory operand becomes [reg], guest RSP is renamed. An instruction of 16- or 32-bit code may need
  * another operand-size prefix or VEX.W here; the candidates are decoded again and the one with the
  * same mnemonic and operands is taken, so no table of such rules is needed.
@@ -145,6 +145,55 @@ static bool put_vex(NativeInsn *out, const NativeFields *f, const ZydisDecodedIn
     return true;
 }
 
+/* All registers by their operands: outside 64-bit mode the extension bits are ignored or fixed. */
+static void fill_evex_fields(const NativeInsn *out, NativeFields *f, const ZydisDecodedInstruction *dec,
+                             const ZydisDecodedOperand *operands)
+{
+    f->reg = dec->raw.modrm.reg;
+    f->rm = dec->raw.modrm.rm;
+    f->vvvv = 0;
+    for (unsigned i = 0; i < dec->operand_count; i++) {
+        const ZydisDecodedOperand *op = &operands[i];
+        uint8_t number;
+
+        if (op->type != ZYDIS_OPERAND_TYPE_REGISTER) {
+            continue;
+        }
+        number = native_gpr_number(op->reg.value);
+        number = number == INSN_NO_REG ? ZydisRegisterGetId(op->reg.value)
+                                       : host_number(out, op->reg.value, number);
+        switch (op->encoding) {
+        case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+            f->reg = number;
+            break;
+        case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+            f->rm = number;
+            break;
+        case ZYDIS_OPERAND_ENCODING_NDSNDD:
+            f->vvvv = number;
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* SDM vol. 2, 2.7.1: 62, P0 = R X B R' 0 mmm, P1 = W vvvv 1 pp, P2 = z L'L b V' aaa. */
+static void put_evex(NativeInsn *out, const NativeFields *f, const ZydisDecodedInstruction *dec,
+                     const uint8_t *bytes, bool w)
+{
+    const uint8_t *evex = bytes + dec->raw.evex.offset;
+    uint8_t rm = dec->raw.modrm.mod == 3 ? f->rm : 0;
+
+    put(out, 0x62);
+    put(out, (f->reg & 8 ? 0 : 0x80) | (rm & 16 ? 0 : 0x40) | (rm & 8 ? 0 : 0x20) | (f->reg & 16 ? 0 : 0x10) |
+                 (evex[1] & 7));
+    put(out, w << 7 | (~f->vvvv & 15) << 3 | (evex[2] & 7));
+    put(out, (evex[3] & 0xf7) | (f->vvvv & 16 ? 0 : 8));
+    put(out, dec->opcode);
+    put_modrm_and_imm(out, f, dec, bytes);
+}
+
 /* Whether out's bytes mean in 64-bit mode what the instruction meant in its own. */
 static bool same_meaning(const NativeInsn *out, const ZydisDecodedInstruction *dec,
                          const ZydisDecodedOperand *operands)
@@ -196,7 +245,13 @@ static bool encode_bytes(NativeInsn *out, NativeFields *f, unsigned code_bits,
 
     for (unsigned attempt = 0; attempt < 2; attempt++) {
         out->len = 0;
-        if (out->vex) {
+        if (out->evex) {
+            fill_evex_fields(out, f, dec, operands);
+            put_evex(out, f, dec, bytes, attempt == 0 && bytes[dec->raw.evex.offset + 2] & 0x80);
+            if (same_meaning(out, dec, operands)) {
+                return true;
+            }
+        } else if (out->vex) {
             const uint8_t *vex = bytes + dec->raw.vex.offset;
             uint8_t payload = vex[dec->raw.vex.size - 1];
             uint8_t extension = vex[1];

@@ -3,8 +3,8 @@
  * Binding decoded instructions to host code, and running them.
  *
  * What a bound DbtInsn holds besides the memory operand: handler by kind of operand; aux = the
- * form; imm = the form's serial and the x87 opcode; sub = units (FPU_*); op_size = length of the
- * memory operand; reg = its alignment and access (BOUND_*).
+ * form; imm = the form's serial and the x87 opcode, or how an opmask selects elements (MASK_*); sub = units
+ * (FPU_*); op_size = length of the memory operand; reg = its alignment and access (BOUND_*).
  *
  * Before an instruction runs: availability of its unit (SDM vol. 3, table 2-3; vol. 2, 2.4 ff.),
  * a pending x87 exception (vol. 1, 8.7), alignment. #MF is always found here, never by the host,
@@ -18,7 +18,9 @@
 #include <urcu.h>
 
 #include "accel/dbt/decode.h"
+#include "accel/dbt/fpu.h"
 #include "accel/dbt/guest-debug.h"
+#include "accel/dbt/mmu.h"
 #include "accel/dbt/native.h"
 
 #define SEGMENT_SIZE (1 * MIB)
@@ -33,6 +35,14 @@ enum {
     BOUND_POINTERS = 0x80, /* x87: FIP, FDP, FOP */
 };
 
+/* Of NativeMask in imm, above the serial. */
+enum {
+    MASK_KIND_SHIFT = 0,    /* 2 bits */
+    MASK_REG_SHIFT = 2,     /* 3 bits */
+    MASK_ELEMENT_SHIFT = 5, /* 3 bits */
+    MASK_BITS_SHIFT = 8,    /* 3 bits */
+};
+
 #define MXCSR_MM (1u << 17)
 
 static bool refuse(DbtVcpu *v, uint8_t vector)
@@ -44,12 +54,12 @@ static bool refuse(DbtVcpu *v, uint8_t vector)
 bool dbt_fpu_check(DbtVcpu *v, unsigned unit)
 {
     const CpuState *s = v->state;
-    uint64_t avx = XCR0_SSE | XCR0_AVX;
+    uint64_t avx = XCR0_SSE | XCR0_AVX | (unit & FPU_AVX512 ? XCR0_AVX512_PARTS : 0);
 
     if (unit & (FPU_X87 | FPU_MMX | FPU_WAIT)) {
         dbt_jit_x87_home(v);
     }
-    if (unit & FPU_AVX && (v->real || !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & avx) != avx)) {
+    if (unit & (FPU_AVX | FPU_AVX512) && (v->real || !(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & avx) != avx)) {
         return refuse(v, EXC_UD);
     }
     if (unit & (FPU_SSE | FPU_MMX) && s->cr0 & CR0_EM) {
@@ -59,7 +69,7 @@ bool dbt_fpu_check(DbtVcpu *v, unsigned unit)
         return refuse(v, EXC_UD);
     }
     if (s->cr0 & CR0_TS || (unit & FPU_X87 && s->cr0 & CR0_EM)) {
-        return unit & (FPU_X87 | FPU_MMX | FPU_SSE | FPU_AVX) ? refuse(v, EXC_NM) : true;
+        return unit & (FPU_X87 | FPU_MMX | FPU_SSE | FPU_AVX | FPU_AVX512) ? refuse(v, EXC_NM) : true;
     }
     if (unit & FPU_WAIT && dbt_x87_pending(&s->fpu)) {
         return refuse(v, EXC_MF);
@@ -121,6 +131,7 @@ static uint32_t run_form(DbtVcpu *v, const DbtInsn *insn, void *mem)
     code = native_form_code(insn->aux, insn->imm & BITS(SERIAL_BITS - 1, 0));
     if (code) {
         result = native_run(v, code, mem, insn->sub & (FPU_X87 | FPU_MMX));
+        v->wide_vectors |= (insn->sub & FPU_AVX512) != 0;
     }
     rcu_read_unlock();
     return result;
@@ -184,19 +195,94 @@ static DbtStep run_memory(DbtVcpu *v, const DbtInsn *insn)
     return DBT_NEXT;
 }
 
+/* --- Operands whose elements an opmask selects. --- */
+
+static FpuElements selected_elements(const DbtVcpu *v, const DbtInsn *insn)
+{
+    unsigned desc = insn->imm >> SERIAL_BITS, bits = 1u << (desc >> MASK_BITS_SHIFT & 7);
+    uint64_t mask = v->state->fpu.opmask[desc >> MASK_REG_SHIFT & 7] & BITS(bits - 1, 0);
+    unsigned size = 1u << (desc >> MASK_ELEMENT_SHIFT & 7);
+    FpuElements e = {insn->op_size / size, size, mask};
+
+    switch (desc >> MASK_KIND_SHIFT & 3) {
+    case NATIVE_MASK_PACKED:
+        e.active = mask ? BITS(__builtin_popcountll(mask) - 1, 0) : 0;
+        break;
+    case NATIVE_MASK_REPEATED:
+        for (unsigned i = e.count; i < bits; i += e.count) {
+            e.active |= mask >> i;
+        }
+        e.active &= BITS(e.count - 1, 0);
+        break;
+    default:
+        break;
+    }
+    return e;
+}
+
+/* The whole operand's host address if no access to it can fault, selected or not. */
+static void *operand_host(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, bool write)
+{
+    unsigned len;
+    void *host;
+
+    if (!((write ? v->flat_write : v->flat_read) >> insn->seg & 1)) {
+        return NULL;
+    }
+    host = dbt_host_span(v, v->seg_base[insn->seg] + ea, write ? MMU_STORE : MMU_READ, &len);
+    return len >= insn->op_size ? host : NULL;
+}
+
+/* Else element by element, by way of a copy the instruction works on. */
+static DbtStep run_masked(DbtVcpu *v, const DbtInsn *insn)
+{
+    uint8_t copy[64] __attribute__((aligned(64))) = {0};
+    bool write = insn->reg & (BOUND_STORE | BOUND_WRITE);
+    uint64_t ea = dbt_ea(v, insn);
+    FpuElements e;
+    uint32_t result;
+    void *host;
+
+    if (!dbt_fpu_check(v, insn->sub)) {
+        return DBT_FAULT;
+    }
+    e = selected_elements(v, insn);
+    if (insn->reg & BOUND_ALIGN && e.active && is_misaligned(v, insn, ea)) {
+        return dbt_fault_error(v, EXC_GP, 0);
+    }
+    host = operand_host(v, insn, ea, write);
+    if (!host) {
+        if (write ? !fpu_elements_probe(v, insn, ea, &e) : !fpu_elements_read(v, insn, ea, &e, copy)) {
+            return DBT_FAULT;
+        }
+    }
+    result = run_form(v, insn, host ? host : copy);
+    if (G_UNLIKELY(result)) {
+        return result == NATIVE_STALE ? rebind(v, insn) : stub_fault(v, result);
+    }
+    return host || !write ? DBT_NEXT : fpu_elements_write(v, insn, ea, &e, copy);
+}
+
 bool dbt_native_notes_x87(const DbtInsn *insn)
 {
     return (insn->handler == run_registers || insn->handler == run_memory) && insn->reg & BOUND_POINTERS;
+}
+
+static unsigned describe_mask(const NativeMask *mask)
+{
+    return mask->kind << MASK_KIND_SHIFT | mask->reg << MASK_REG_SHIFT | mask->element_log2 << MASK_ELEMENT_SHIFT |
+           mask->bits_log2 << MASK_BITS_SHIFT;
 }
 
 static bool bind_form(DbtVcpu *v, DbtInsn *insn, const NativeInsn *native)
 {
     uint64_t serial;
     unsigned align = native->align ? __builtin_ctz(native->align) : 0;
+    unsigned extra = native->mask.kind ? describe_mask(&native->mask) : native->fop;
 
     insn->aux = native_cache_get(v->accel->native, native, &serial);
-    insn->imm = serial | (uint64_t)native->fop << SERIAL_BITS;
-    insn->handler = native->mem_len ? run_memory : run_registers;
+    insn->imm = serial | (uint64_t)extra << SERIAL_BITS;
+    insn->handler = native->mask.kind ? run_masked : native->mem_len ? run_memory : run_registers;
     insn->sub = native->unit;
     insn->op_size = native->mem_len;
     insn->reg = align | (native->misalign_ok ? BOUND_MISALIGN_OK : 0) |

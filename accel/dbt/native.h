@@ -33,7 +33,26 @@ enum {
     FPU_SSE = 1 << 2,
     FPU_AVX = 1 << 3,
     FPU_WAIT = 1 << 4, /* reports a pending x87 exception first */
+    FPU_AVX512 = 1 << 5,
 };
+
+/*
+ * How an opmask selects among the elements of a memory operand. Those not selected are neither accessed nor do
+ * they fault (SDM vol. 2, 2.7.5 and the exception classes without "NF" in 2.8).
+ */
+typedef enum NativeMaskKind {
+    NATIVE_MASK_NONE,     /* the operand is accessed in full */
+    NATIVE_MASK_EACH,     /* element i with bit i */
+    NATIVE_MASK_PACKED,   /* as many elements as bits are set: compressing and expanding moves */
+    NATIVE_MASK_REPEATED, /* element i with any of bits i, i + n, i + 2n ...: broadcasts of n elements */
+} NativeMaskKind;
+
+typedef struct NativeMask {
+    NativeMaskKind kind;
+    uint8_t reg;          /* opmask register, 1..7 */
+    uint8_t element_log2; /* bytes of an element of the memory operand */
+    uint8_t bits_log2;    /* bits of the opmask that count */
+} NativeMask;
 
 /* An instruction in normal form. Two with equal bytes and rsp_reg have equal stubs. */
 typedef struct NativeInsn {
@@ -43,8 +62,10 @@ typedef struct NativeInsn {
     uint8_t state_reg;           /* host register of CpuState */
     uint8_t mem_reg;             /* host register of the memory operand, or INSN_NO_REG */
     uint16_t gprs, gprs_written; /* by guest number */
-    uint16_t vecs, vecs_written;
+    uint32_t vecs, vecs_written;
+    uint8_t opmasks, opmasks_written;
     bool vex;   /* VEX encoded: results are zero-extended to the full vector */
+    bool evex;  /* EVEX encoded: the same, and registers are loaded in full */
     bool ymm;   /* vector operands are 32 bytes */
     bool flags; /* reads or writes arithmetic flags */
     bool mxcsr; /* depends on MXCSR and accrues exceptions in it */
@@ -59,9 +80,10 @@ typedef struct NativeInsn {
     bool x87_pointers; /* updates FIP, FDP and FOP */
     MmuAccess access;
     uint16_t fop;
+    NativeMask mask;
 } NativeInsn;
 
-/* The ModRM, VEX and opcode fields that name general registers, as host numbers. */
+/* The ModRM, VEX, EVEX and opcode fields that name registers, as host numbers. */
 typedef struct NativeFields {
     uint8_t reg, rm, vvvv, opcode_reg;
     bool opcode_has_reg;
@@ -77,6 +99,8 @@ uint8_t native_gpr_number(ZydisRegister reg);
 /* Whether instructions of this kind do nothing but compute: registers, one operand, arithmetic flags. Both the
  * native stubs and the translator re-encode these. */
 bool native_extension_is_plain(const ZydisDecodedInstruction *dec);
+/* Whether an EVEX instruction computes without a look at MXCSR and without numeric exceptions. */
+bool native_ignores_mxcsr(const ZydisDecodedInstruction *dec);
 /* AH, CH, DH, BH. */
 bool native_is_high_byte(ZydisRegister reg);
 

@@ -10,13 +10,17 @@
  * invariant TSC, and a processor that says it has none of the flaws kernels work around (it is not a
  * security boundary between a guest's own privilege levels beyond what the host is).
  *
- * Not offered: AVX-512, AMX, CET, XSAVES, protection keys, SGX, TSX, VMX, SVM, MONITOR (a store must
+ * AVX-512 is offered with all its extensions, but for those only one kind of processor has had (4VNNIW,
+ * 4FMAPS, ER, PF, VP2INTERSECT), on hosts with F, DQ, BW and VL: native-emit.c and jit-code.c use these.
+ *
+ * Not offered: AMX, CET, XSAVES, protection keys, SGX, TSX, VMX, SVM, MONITOR (a store must
  * end MWAIT, which nobody here would notice), VME, 5-level paging.
  *
  * Locking: none; a vCPU's table is its own.
  */
 #include <cpuid.h>
 
+#include "accel/dbt/fpu.h"
 #include "accel/dbt/mmu-priv.h"
 #include "accel/dbt/seg.h"
 #include "accel/dbt/sys.h"
@@ -78,6 +82,15 @@ static const FeatureOffer offers[] = {
     { 0x40000001, 0, EAX, 0, B(0) | B(1) | B(3) | B(6) | B(12) | B(24) },
 };
 
+static const FeatureOffer avx512_offers[] = {
+    /* EBX: F, DQ, IFMA, CD, BW, VL */
+    { 7, 0, EBX, B(16) | B(17) | B(21) | B(28) | B(30) | B(31), 0 },
+    /* ECX: VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ */
+    { 7, 0, ECX, B(1) | B(6) | B(11) | B(12) | B(14), 0 },
+    { 7, 0, EDX, B(23), 0 }, /* FP16 */
+    { 7, 1, EAX, B(5), 0 },  /* BF16 */
+};
+
 /* IA32_ARCH_CAPABILITIES (SDM vol. 4): RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
  * IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
 #define ARCH_CAPABILITIES_VALUE                                                                       \
@@ -123,24 +136,33 @@ static void add_caches(CpuidTable *table, uint32_t leaf)
     }
 }
 
+bool dbt_host_has_avx512(void)
+{
+    /* These look at the host's XCR0, too. */
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+
 static void add_xsave(CpuidTable *table)
 {
     CpuidEntry host = { 0 }, *e = add_entry(table, 0xd, 0, true);
+    uint32_t mask = XCR0_X87 | XCR0_SSE | XCR0_AVX | (dbt_host_has_avx512() ? XCR0_AVX512_PARTS : 0);
 
     host_query(0xd, 0, &host);
-    e->eax = host.eax & (XCR0_X87 | XCR0_SSE | XCR0_AVX);
-    e->ebx = e->ecx = cpu_state_xsave_size(e->eax);
+    mask &= host.eax;
+    e->eax = mask;
+    e->ebx = e->ecx = cpu_state_xsave_size(mask);
     add_entry(table, 0xd, 1, true);
-    if (e->eax & XCR0_AVX) {
-        e = add_entry(table, 0xd, 2, true);
-        host_query(0xd, 2, e);
+    for (unsigned i = 2; i < 32; i++) {
+        if (mask & B(i))
+            host_query(0xd, i, add_entry(table, 0xd, i, true));
     }
 }
 
-static void add_features(CpuidTable *table)
+static void add_offers(CpuidTable *table, const FeatureOffer *list, unsigned count)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(offers); i++) {
-        const FeatureOffer *o = &offers[i];
+    for (unsigned i = 0; i < count; i++) {
+        const FeatureOffer *o = &list[i];
         CpuidEntry host = { 0 }, *e = cpuid_table_find(table, o->leaf, o->subleaf);
 
         if (o->leaf >> 16 != 0x4000)
@@ -179,7 +201,9 @@ void dbt_supported_cpuid(Accel *accel, CpuidTable *table)
     add_caches(table, 4);
     add_caches(table, 0x8000001d);
     add_xsave(table);
-    add_features(table);
+    add_offers(table, offers, G_N_ELEMENTS(offers));
+    if (dbt_host_has_avx512())
+        add_offers(table, avx512_offers, G_N_ELEMENTS(avx512_offers));
     add_numbers(table);
     table->msrs[table->msr_count++] = (FeatureMsr){ MSR_ARCH_CAPABILITIES, ARCH_CAPABILITIES_VALUE };
 }
@@ -192,6 +216,20 @@ static bool apic_enabled(DbtVcpu *v)
     if (cpu->intr)
         cpu->intr->read_msr(cpu->intr_opaque, MSR_APIC_BASE, &base);
     return base & APIC_BASE_ENABLE;
+}
+
+/* SDM vol. 1, 13.4.3: one behind the other, those with ECX[1] aligned. All our components are user ones. */
+static uint32_t compacted_size(const DbtVcpu *v, uint64_t mask)
+{
+    uint32_t size = XSAVE_EXTENDED, regs[4];
+
+    for (unsigned i = 2; i < 63; i++) {
+        if (!(mask & BIT(i)))
+            continue;
+        cpuid_table_query(v->cpuid, 0xd, i, regs);
+        size = (regs[ECX] & 2 ? (uint32_t)align_up(size, 64) : size) + regs[EAX];
+    }
+    return size;
 }
 
 void dbt_cpuid(DbtVcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
@@ -209,9 +247,8 @@ void dbt_cpuid(DbtVcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
     }
     if ((leaf == 1 || leaf == 0x80000001) && !apic_enabled(v))
         regs[EDX] &= ~B(9);
-    /* All our components are user ones, so the compacted size is the standard one. */
     if (leaf == 0xd && subleaf < 2 && regs[EAX])
-        regs[EBX] = cpu_state_xsave_size(s->xcr0);
+        regs[EBX] = subleaf ? compacted_size(v, s->xcr0) : cpu_state_xsave_size(s->xcr0);
 }
 
 static uint32_t feature_word(const DbtVcpu *v, uint32_t leaf, uint32_t subleaf, unsigned reg)

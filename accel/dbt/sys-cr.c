@@ -173,8 +173,10 @@ bool dbt_efer_write(DbtVcpu *v, uint64_t value)
 /* SDM vol. 1, 13.3; vol. 2, XSETBV. */
 bool dbt_xcr0_write(DbtVcpu *v, uint64_t value)
 {
-    if (value & ~v->sys->xcr0_allowed || !(value & XCR0_X87) ||
-        (value & XCR0_AVX && !(value & XCR0_SSE)))
+    uint64_t avx512 = value & XCR0_AVX512_PARTS;
+
+    if (value & ~v->sys->xcr0_allowed || !(value & XCR0_X87) || (value & XCR0_AVX && !(value & XCR0_SSE)) ||
+        (avx512 && (avx512 != XCR0_AVX512_PARTS || !(value & XCR0_AVX))))
         return gp(v);
     v->state->xcr0 = value;
     dbt_mode_changed(v);
@@ -188,6 +190,7 @@ void dbt_state_loaded(DbtVcpu *v)
     if (is_pae(s->cr0, s->cr4, s->efer) && !pdptes_read(v, s->cr3, v->mmu->pdpte))
         memset(v->mmu->pdpte, 0, sizeof(v->mmu->pdpte));
     dbt_sys_cpuid_changed(v);
+    dbt_vectors_changed(v);
     dbt_tlb_flush(v, true);
     dbt_mode_changed(v);
     dbt_kvm_clock_update(v);

@@ -118,6 +118,8 @@ enum {
 #define XCR0_ZMM_HI256 (1u << 6)
 #define XCR0_HI16_ZMM (1u << 7)
 #define XCR0_PKRU (1u << 9)
+/* They are set together or not at all (SDM vol. 1, 13.3). */
+#define XCR0_AVX512_PARTS (XCR0_OPMASK | XCR0_ZMM_HI256 | XCR0_HI16_ZMM)
 
 typedef struct FpuState {
     /* x87, as FXSAVE stores it: ST(0) is st[0] whatever TOP is; ftw is the abridged tag byte. */

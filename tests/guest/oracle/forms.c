@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The forms: every opcode of the four legacy and three VEX maps, with every prefix that selects an
- * instruction or an operand size, with a register and with a memory operand. What decodes to the
- * same mnemonic with the same kinds of operands is one form.
+ * The forms: every opcode of the four legacy, three VEX and five EVEX maps, with every prefix that selects
+ * an instruction or an operand size, with a register and with a memory operand. What decodes to the
+ * same mnemonic with the same kinds of operands is one form. Opmasks are drawn anew like registers.
  *
  * Left out: what is privileged, changes segments, differs between any two runs (RDTSC,
  * RDRAND), or would change the test process itself (WRFSBASE, segment loads, XRSTOR, POPF). State
@@ -14,6 +14,7 @@
 
 static ZydisDecoder decoder;
 static bool long_mode;
+static bool of_avx512;          /* forms of EVEX and of opmasks, no others */
 static bool other_address_size; /* draw the address-size prefix too */
 
 static bool category_excluded(ZydisInstructionCategory category)
@@ -49,7 +50,9 @@ static bool category_excluded(ZydisInstructionCategory category)
     case ZYDIS_CATEGORY_AMX_TILE:
     case ZYDIS_CATEGORY_KEYLOCKER:
     case ZYDIS_CATEGORY_KEYLOCKER_WIDE:
-    case ZYDIS_CATEGORY_KMASK:
+    case ZYDIS_CATEGORY_AVX512_4FMAPS: /* not offered */
+    case ZYDIS_CATEGORY_AVX512_4VNNIW:
+    case ZYDIS_CATEGORY_AVX512_VP2INTERSECT:
     case ZYDIS_CATEGORY_KNC:
     case ZYDIS_CATEGORY_KNCMASK:
     case ZYDIS_CATEGORY_KNCSCALAR:
@@ -139,8 +142,9 @@ static bool case_is_wanted(const Case *c)
          insn->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)) {
         return false;
     }
-    if (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-        insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX) {
+    if (of_avx512 != (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || insn->meta.category == ZYDIS_CATEGORY_KMASK) ||
+        (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
+         insn->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX)) {
         return false;
     }
     /* 0F 0D with a register is NOP or #UD, by vendor; so is REX.B with PAUSE. */
@@ -191,6 +195,10 @@ static const char *class_name(ZydisRegister reg)
         return "xmm";
     case ZYDIS_REGCLASS_YMM:
         return "ymm";
+    case ZYDIS_REGCLASS_ZMM:
+        return "zmm";
+    case ZYDIS_REGCLASS_MASK:
+        return "k";
     case ZYDIS_REGCLASS_MMX:
         return "mm";
     case ZYDIS_REGCLASS_X87:
@@ -225,14 +233,37 @@ static void form_key(const Form *form, const Case *c, GString *key)
 {
     case_key(c, key);
     if (c->insn.meta.category != ZYDIS_CATEGORY_WIDENOP) {
-        g_string_append_printf(key, "  {%u:%02x%s}", form->map, form->opcode, form->w ? " w" : "");
+        g_string_append_printf(key, "  {%u:%02x%s%s}", form->map, form->opcode, form->w ? " w" : "", form->b ? " b" : "");
     }
 }
 
-static void encode_head(const Form *form, uint8_t rxb, uint8_t vvvv, bool rex, Case *c)
+/* What is drawn anew for each case. Bit 4 of the register fields is EVEX's alone. */
+typedef struct Drawn {
+    uint8_t rxb, vvvv;
+    bool rex, r4, v4;
+    uint8_t opmask;
+    bool zeroing;
+} Drawn;
+
+static void encode_evex_head(const Form *form, const Drawn *d, Case *c)
 {
+    uint8_t rxb = long_mode ? d->rxb : d->rxb & 1, vvvv = long_mode ? d->vvvv : d->vvvv & 7;
+
+    c->bytes[c->len++] = 0x62;
+    c->bytes[c->len++] = (~rxb & 7) << 5 | !(d->r4 && long_mode) << 4 | form->map;
+    c->bytes[c->len++] = form->w << 7 | (~vvvv & 15) << 3 | 4 | form->pp;
+    c->bytes[c->len++] = d->zeroing << 7 | form->l << 5 | form->b << 4 | !(d->v4 && long_mode) << 3 | d->opmask;
+}
+
+static void encode_head(const Form *form, const Drawn *d, Case *c)
+{
+    uint8_t rxb = d->rxb, vvvv = d->vvvv;
+    bool rex = d->rex;
+
     c->len = 0;
-    if (form->vex) {
+    if (form->evex) {
+        encode_evex_head(form, d, c);
+    } else if (form->vex) {
         c->bytes[c->len++] = 0xc4;
         c->bytes[c->len++] = (~(long_mode ? rxb : rxb & 1) & 7) << 5 | form->map;
         c->bytes[c->len++] = form->w << 7 | (~vvvv & 15) << 3 | form->l << 2 | form->pp;
@@ -253,7 +284,7 @@ static void encode_head(const Form *form, uint8_t rxb, uint8_t vvvv, bool rex, C
 }
 
 /* Tries one encoding; a new key becomes a form. */
-static void consider(GPtrArray *forms, GHashTable *seen, Form *candidate, Rng *rng)
+static void consider_with(GPtrArray *forms, GHashTable *seen, Form *candidate, uint8_t opmask, Rng *rng)
 {
     g_autoptr(GString) key = g_string_new(NULL);
     Case c = {0};
@@ -261,7 +292,7 @@ static void consider(GPtrArray *forms, GHashTable *seen, Form *candidate, Rng *r
     for (unsigned i = 0; i < sizeof(c.bytes); i++) {
         c.bytes[i] = rng_next(rng);
     }
-    encode_head(candidate, 0, 0, false, &c);
+    encode_head(candidate, &(Drawn){.opmask = opmask}, &c);
     c.bytes[c.len++] = candidate->modrm;
     if (!decode(&c) || !case_is_wanted(&c)) {
         return;
@@ -277,12 +308,22 @@ static void consider(GPtrArray *forms, GHashTable *seen, Form *candidate, Rng *r
     }
 }
 
+/* Gathers have no form without an opmask. */
+static void consider(GPtrArray *forms, GHashTable *seen, Form *candidate, Rng *rng)
+{
+    consider_with(forms, seen, candidate, 0, rng);
+    if (candidate->evex && candidate->modrm < 0xc0) {
+        candidate->modrm = (candidate->modrm & 0x38) | 4; /* with SIB */
+        consider_with(forms, seen, candidate, 1, rng);
+    }
+}
+
 static bool is_prefix(const Form *form, uint8_t opcode)
 {
     static const uint8_t prefixes[] = {0x0f, 0x26, 0x2e, 0x36, 0x3e, 0x62, 0x64, 0x65,
                                        0x66, 0x67, 0xc4, 0xc5, 0xf0, 0xf2, 0xf3};
 
-    if (form->vex || form->map > 1) {
+    if (form->vex || form->evex || form->map > 1) {
         return false;
     }
     if (form->map == 1) {
@@ -302,7 +343,7 @@ static void consider_opcodes(GPtrArray *forms, GHashTable *seen, Form *candidate
         for (unsigned reg = 0; reg < 8; reg++) {
             candidate->modrm = reg << 3 | 3;
             consider(forms, seen, candidate, rng);
-            for (unsigned rm = 0; rm < 8; rm++) {
+            for (unsigned rm = 0; rm < (candidate->evex ? 1 : 8); rm++) {
                 candidate->modrm = 0xc0 | reg << 3 | rm;
                 consider(forms, seen, candidate, rng);
             }
@@ -310,7 +351,18 @@ static void consider_opcodes(GPtrArray *forms, GHashTable *seen, Form *candidate
     }
 }
 
-GPtrArray *forms_enumerate(unsigned code_bits)
+static void consider_evex(GPtrArray *forms, GHashTable *seen, Rng *rng)
+{
+    static const uint8_t maps[] = {1, 2, 3, 5, 6};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(maps) * 4 * 3 * 2 * 2; i++) {
+        Form form = {.evex = true, .map = maps[i % 5], .pp = i / 5 % 4, .l = i / 20 % 3, .w = i / 60 % 2, .b = i / 120};
+
+        consider_opcodes(forms, seen, &form, rng);
+    }
+}
+
+GPtrArray *forms_enumerate(unsigned code_bits, bool avx512)
 {
     static const struct {
         uint8_t len, bytes[2];
@@ -329,7 +381,11 @@ GPtrArray *forms_enumerate(unsigned code_bits)
         ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     }
     other_address_size = code_bits != 32; /* 16-bit addresses would not reach the data there */
-    for (unsigned map = 0; map < 4; map++) {
+    of_avx512 = avx512;
+    if (avx512) {
+        consider_evex(forms, seen, &rng);
+    }
+    for (unsigned map = 0; map < 4 && !avx512; map++) {
         for (unsigned p = 0; p < G_N_ELEMENTS(prefixes); p++) {
             for (unsigned w = 0; w < (long_mode ? 2 : 1); w++) {
                 Form form = {.map = map, .w = w, .prefix_len = prefixes[p].len};
@@ -348,14 +404,24 @@ GPtrArray *forms_enumerate(unsigned code_bits)
 }
 
 /* Random addressing: ModRM, SIB and displacement behind the opcode. */
-static void draw_memory(Case *c, uint8_t reg, Rng *rng)
+static void draw_memory(const Form *form, Case *c, uint8_t reg, Rng *rng)
 {
-    uint8_t mod = rng_below(rng, 3), rm = rng_below(rng, 8);
+    bool sib = form->evex && (form->modrm & 7) == 4; /* gathers have no address without it */
+    uint8_t mod = rng_below(rng, 3), rm = sib ? 4 : rng_below(rng, 8);
 
     c->bytes[c->len++] = mod << 6 | reg << 3 | rm;
     if (rm == 4) {
         c->bytes[c->len++] = rng_next(rng);
     }
+}
+
+static void draw_evex(Drawn *drawn, unsigned attempt, Rng *rng)
+{
+    drawn->r4 = attempt < 32 && rng_below(rng, 2);
+    drawn->v4 = attempt < 16 && rng_below(rng, 2);
+    drawn->vvvv = attempt < 16 ? drawn->vvvv : 0;
+    drawn->opmask = rng_below(rng, 3) || attempt > 60 ? rng_below(rng, 8) : 0;
+    drawn->zeroing = drawn->opmask && rng_below(rng, 2);
 }
 
 bool form_draw(const Form *form, Rng *rng, Case *c)
@@ -373,14 +439,19 @@ bool form_draw(const Form *form, Rng *rng, Case *c)
         for (unsigned i = 0; i < sizeof(c->bytes); i++) {
             c->bytes[i] = rng_next(rng);
         }
-        encode_head(form, rxb, attempt < 56 ? rng_below(rng, 16) : 0,
-                    rng_below(rng, 2) && attempt < 48, c);
+        Drawn drawn = {.rxb = rxb, .vvvv = attempt < 56 ? rng_below(rng, 16) : 0,
+                       .rex = rng_below(rng, 2) && attempt < 48};
+
+        if (form->evex) {
+            draw_evex(&drawn, attempt, rng);
+        }
+        encode_head(form, &drawn, c);
         if (other_address_size && attempt < 32 && rng_below(rng, 8) == 0) {
             memmove(c->bytes + 1, c->bytes, c->len++);
             c->bytes[0] = 0x67;
         }
         if (form->has_modrm && memory) {
-            draw_memory(c, reg, rng);
+            draw_memory(form, c, reg, rng);
         } else if (form->has_modrm) {
             c->bytes[c->len++] = 0xc0 | reg << 3 | rm;
         }

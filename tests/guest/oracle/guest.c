@@ -77,7 +77,7 @@ static void user_mode(CpuState *s)
     s->cr3 = TABLES_GPA;
     s->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
     s->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
-    s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX | (host_has_avx512() ? XCR0_AVX512_PARTS : 0);
     flat_segment(&s->seg[SEG_CS], 0x33, SEG_ATTR_CODE | SEG_ATTR_L);
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         if (i != SEG_CS) {
@@ -173,7 +173,11 @@ static void load_state(const Case *c, const State *state)
     for (unsigned i = 0; i < 16; i++) {
         memcpy(s->fpu.zmm[i], state->xsave + X_XMM + 16 * i, 16);
         memcpy(s->fpu.zmm[i] + 16, state->xsave + X_YMM + 16 * i, 16);
+        memcpy(s->fpu.zmm[i] + 32, state->xsave + X_ZMM + 32 * i, 32);
+        memcpy(s->fpu.zmm[16 + i], state->xsave + X_HIGH + 64 * i, 64);
     }
+    memcpy(s->fpu.opmask, state->xsave + X_OPMASK, 64);
+    dbt_vectors_changed(v);
 }
 
 static void store_state(const Case *c, State *state)
@@ -189,7 +193,10 @@ static void store_state(const Case *c, State *state)
     for (unsigned i = 0; i < 16; i++) {
         memcpy(state->xsave + X_XMM + 16 * i, s->fpu.zmm[i], 16);
         memcpy(state->xsave + X_YMM + 16 * i, s->fpu.zmm[i] + 16, 16);
+        memcpy(state->xsave + X_ZMM + 32 * i, s->fpu.zmm[i] + 32, 32);
+        memcpy(state->xsave + X_HIGH + 64 * i, s->fpu.zmm[16 + i], 64);
     }
+    memcpy(state->xsave + X_OPMASK, s->fpu.opmask, 64);
 }
 
 /* A repeated instruction may leave with some iterations done. */

@@ -6,6 +6,7 @@
  * No register is free around the instruction, so everything is addressed relative to rip.
  */
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 #include "oracle.h"
 
 extern uint64_t oracle_regs[17]; /* gpr, rflags */
-extern uint8_t oracle_xsave[X_SIZE];
+extern uint8_t oracle_xsave[4096];
+extern uint32_t oracle_components;
 extern uint64_t oracle_entry;
 void oracle_enter(void);
 extern const char oracle_exit[], oracle_exit_taken[];
@@ -43,11 +45,12 @@ extern const char oracle_low_start[], oracle_low_exit[], oracle_low_taken[], ora
 __asm__(".pushsection .bss\n"
         ".balign 64\n"
         ".globl oracle_xsave, oracle_regs, oracle_entry\n"
-        "oracle_xsave: .skip 832\n"
+        "oracle_xsave: .skip 4096\n"
         "oracle_regs: .skip 17*8\n"
         "oracle_entry: .skip 8\n"
         "host_rsp: .skip 8\n"
-        ".globl oracle_taken\n"
+        ".globl oracle_taken, oracle_components\n"
+        "oracle_components: .skip 4\n"
         "oracle_taken: .skip 1\n"
         ".popsection\n"
         ".pushsection .rodata\n"
@@ -84,7 +87,7 @@ __asm__(".pushsection .bss\n"
         "oracle_enter32:\n"
         "    push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
         "    mov %rsp, host_rsp(%rip)\n"
-        "    mov $7, %eax\n xor %edx, %edx\n xrstor64 oracle_xsave(%rip)\n"
+        "    mov oracle_components(%rip), %eax\n xor %edx, %edx\n xrstor64 oracle_xsave(%rip)\n"
         "    pushq oracle_regs+128(%rip)\n popfq\n"
         "    ljmpl *low_entry(%rip)\n"
         ".size oracle_enter32, . - oracle_enter32\n"
@@ -92,7 +95,7 @@ __asm__(".pushsection .bss\n"
         "oracle_enter:\n"
         "    push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
         "    mov %rsp, host_rsp(%rip)\n"
-        "    mov $7, %eax\n xor %edx, %edx\n xrstor64 oracle_xsave(%rip)\n"
+        "    mov oracle_components(%rip), %eax\n xor %edx, %edx\n xrstor64 oracle_xsave(%rip)\n"
         "    pushq oracle_regs+128(%rip)\n popfq\n"
         "    mov oracle_regs+0(%rip), %rax\n mov oracle_regs+8(%rip), %rcx\n"
         "    mov oracle_regs+16(%rip), %rdx\n mov oracle_regs+24(%rip), %rbx\n"
@@ -117,7 +120,7 @@ __asm__(".pushsection .bss\n"
         "oracle_back32:\n"
         "    mov host_rsp(%rip), %rsp\n"
         "    pushfq\n popq oracle_regs+128(%rip)\n cld\n"
-        "    mov $7, %eax\n xor %edx, %edx\n xsave64 oracle_xsave(%rip)\n"
+        "    mov oracle_components(%rip), %eax\n xor %edx, %edx\n xsave64 oracle_xsave(%rip)\n"
         "    vzeroupper\n fninit\n ldmxcsr host_mxcsr(%rip)\n"
         "    pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n ret\n"
         ".size oracle_enter, . - oracle_enter\n"
@@ -175,6 +178,44 @@ static void map_at(uint64_t address, size_t size, int prot)
     }
 }
 
+bool host_has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+/* AVX-512's components, whose place is the processor's to choose. */
+static struct {
+    unsigned component, at, size, offset;
+} parts[] = {{5, X_OPMASK, 64, 0}, {6, X_ZMM, 512, 0}, {7, X_HIGH, 1024, 0}};
+
+static void find_components(void)
+{
+    uint32_t eax, ecx, edx;
+
+    oracle_components = host_has_avx512() ? 0xe7 : 7;
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts) && host_has_avx512(); i++) {
+        __cpuid_count(0xd, parts[i].component, eax, parts[i].offset, ecx, edx);
+        g_assert(parts[i].offset + parts[i].size <= sizeof(oracle_xsave));
+    }
+}
+
+static void load_components(const State *state)
+{
+    memcpy(oracle_xsave, state->xsave, X_OPMASK);
+    memset(oracle_xsave + XSAVE_HEADER, 0, 64);
+    oracle_xsave[XSAVE_HEADER] = oracle_components;
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts) && host_has_avx512(); i++)
+        memcpy(oracle_xsave + parts[i].offset, state->xsave + parts[i].at, parts[i].size);
+}
+
+static void store_components(State *state)
+{
+    memcpy(state->xsave, oracle_xsave, X_OPMASK);
+    for (unsigned i = 0; i < G_N_ELEMENTS(parts) && host_has_avx512(); i++)
+        memcpy(state->xsave + parts[i].at, oracle_xsave + parts[i].offset, parts[i].size);
+}
+
 void host_init(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
@@ -182,6 +223,7 @@ void host_init(void)
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
+    find_components();
     map_at(CODE_ADDRESS, 4096, PROT_READ | PROT_WRITE | PROT_EXEC);
     map_at(DATA_ADDRESS - 4096, DATA_SIZE + 8192, PROT_NONE);
     mprotect((void *)DATA_ADDRESS, DATA_SIZE, PROT_READ | PROT_WRITE);
@@ -261,9 +303,7 @@ void host_run(const Case *c, State *state)
     put_jump(code + c->len, bits, bits == 64 ? oracle_exit : oracle_low_exit);
     put_jump(code + (TAKEN_ADDRESS - CODE_ADDRESS), bits, bits == 64 ? oracle_exit_taken : oracle_low_taken);
     oracle_regs[16] = state->rflags;
-    memcpy(oracle_xsave, state->xsave, X_SIZE);
-    memset(oracle_xsave + XSAVE_HEADER, 0, 64);
-    oracle_xsave[XSAVE_HEADER] = 7;
+    load_components(state);
     fault_vector = NO_FAULT;
     if (bits == 64) {
         run64(state);
@@ -271,7 +311,7 @@ void host_run(const Case *c, State *state)
         run_low(state, bits);
     }
     state->rflags = oracle_regs[16];
-    memcpy(state->xsave, oracle_xsave, X_SIZE);
+    store_components(state);
     state->fault = fault_vector;
     state->fault_address = fault_vector == 14 ? fault_address : 0;
     state->rip = fault_vector != NO_FAULT ? CODE_ADDRESS : oracle_taken ? TAKEN_ADDRESS : CODE_ADDRESS + c->len;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * oracle [-t] [-m 64|32|16] [-n STATES] [-s SEED] [-f TEXT] [-v]: compares every form, or those whose
- * name contains TEXT; -t: with the translator instead of the interpreter; -v prints the first difference of each in full. Environment ORACLE_STATES
+ * oracle [-t] [-e] [-m 64|32|16] [-n STATES] [-s SEED] [-f TEXT] [-v]: compares every form, or those whose
+ * name contains TEXT; -t: with the translator instead of the interpreter; -e: the forms of AVX-512, else all others; -v prints the first difference of each in full. Environment ORACLE_STATES
  * overrides the number of states. Exit status 1 if any form differs.
  */
 #include <stdio.h>
@@ -20,11 +20,14 @@ typedef struct Options {
     unsigned code_bits;
     bool verbose;
     bool translate;
+    bool avx512;
 } Options;
 
 /* Which byte of an image or of the active elements is touched first is not specified, nor which operand of CMPS. */
 static uint64_t fault_page(const Case *c, const State *state)
 {
+    if (c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+        return state->fault_address & ~UINT64_C(4095);
     switch (c->insn.mnemonic) {
     case ZYDIS_MNEMONIC_CMPSB:
     case ZYDIS_MNEMONIC_CMPSW:
@@ -57,6 +60,7 @@ static bool x87_waits(const State *state)
 
 /*
  * Whether the results may differ by vendor:
+ * - an aligned move of AVX-512 none of whose elements is selected may look at the alignment;
  * - MASKMOVDQU may fault for bytes it does not store;
  * - an x87 store that an exception keeps from storing need not touch its operand;
  * - the SHA extensions want an aligned operand of Intel's processors only;
@@ -66,6 +70,11 @@ static bool x87_waits(const State *state)
 static bool is_unspecified(const Case *c, const State *host, const State *guest)
 {
     switch (c->insn.mnemonic) {
+    case ZYDIS_MNEMONIC_VMOVAPS:
+    case ZYDIS_MNEMONIC_VMOVAPD:
+    case ZYDIS_MNEMONIC_VMOVDQA32:
+    case ZYDIS_MNEMONIC_VMOVDQA64:
+        return c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && host->fault == 13 && guest->fault == NO_FAULT;
     case ZYDIS_MNEMONIC_MASKMOVQ:
     case ZYDIS_MNEMONIC_MASKMOVDQU:
     case ZYDIS_MNEMONIC_VMASKMOVDQU:
@@ -106,6 +115,14 @@ static bool x87_is_unspecified(const Case *c, const State *host)
     default:
         return host->fault == 19 && c->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
     }
+}
+
+/* What a gather that faults has done by then of the elements behind the faulting one, and above all elements, is the
+ * processor's choice. */
+static bool vectors_are_unspecified(const Case *c, const State *host)
+{
+    return is_memory_fault(host->fault) && (c->insn.meta.category == ZYDIS_CATEGORY_GATHER ||
+                                            c->insn.meta.category == ZYDIS_CATEGORY_AVX2GATHER);
 }
 
 static bool is_repeated(const Case *c)
@@ -177,10 +194,16 @@ static const char *compare(const Case *c, const State *host, const State *guest,
         if (memcmp(host->xsave + X_ST + 16 * i, guest->xsave + X_ST + 16 * i, 10))
             return "x87 registers";
     }
+    if (vectors_are_unspecified(c, host))
+        return NULL;
     if (memcmp(host->xsave + X_XMM, guest->xsave + X_XMM, 256))
         return "xmm";
     if (memcmp(host->xsave + X_YMM, guest->xsave + X_YMM, 256))
         return "ymm";
+    if (memcmp(host->xsave + X_OPMASK, guest->xsave + X_OPMASK, 64))
+        return "opmasks";
+    if (memcmp(host->xsave + X_ZMM, guest->xsave + X_ZMM, X_SIZE - X_ZMM))
+        return "zmm";
     if (memcmp(host_data(), guest_data(), DATA_SIZE) && !memory_is_unspecified(c, host))
         return "memory";
     return NULL;
@@ -230,6 +253,19 @@ static void print_difference(const Case *c, const State *before, const State *ho
         snprintf(name, sizeof(name), "ymmh%u", i);
         print_bytes(name, host->xsave + X_YMM + 16 * i, guest->xsave + X_YMM + 16 * i,
                     before->xsave + X_YMM + 16 * i, 16);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), "k%u", i);
+        print_bytes(name, host->xsave + X_OPMASK + 8 * i, guest->xsave + X_OPMASK + 8 * i,
+                    before->xsave + X_OPMASK + 8 * i, 8);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        snprintf(name, sizeof(name), "zmmh%u", i);
+        print_bytes(name, host->xsave + X_ZMM + 32 * i, guest->xsave + X_ZMM + 32 * i,
+                    before->xsave + X_ZMM + 32 * i, 32);
+        snprintf(name, sizeof(name), "zmm%u", 16 + i);
+        print_bytes(name, host->xsave + X_HIGH + 64 * i, guest->xsave + X_HIGH + 64 * i,
+                    before->xsave + X_HIGH + 64 * i, 64);
     }
     print_bytes("fcw/fsw/ftw", host->xsave, guest->xsave, before->xsave, 5);
     print_bytes("mxcsr", host->xsave + X_MXCSR, guest->xsave + X_MXCSR, before->xsave + X_MXCSR, 4);
@@ -296,6 +332,8 @@ static void parse(int argc, char **argv, Options *options)
             options->code_bits = strtoul(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "-t"))
             options->translate = true;
+        else if (!strcmp(argv[i], "-e"))
+            options->avx512 = true;
         else if (!strcmp(argv[i], "-v"))
             options->verbose = true;
     }
@@ -320,7 +358,11 @@ int main(int argc, char **argv)
     if (options.code_bits == 16) {
         host_use_ldt();
     }
-    forms = forms_enumerate(options.code_bits);
+    if (options.avx512 && !host_has_avx512()) {
+        fprintf(stderr, "oracle: this processor has no AVX-512\n");
+        return 77;
+    }
+    forms = forms_enumerate(options.code_bits, options.avx512);
     for (unsigned i = 0; i < forms->len; i++) {
         const Form *form = g_ptr_array_index(forms, i);
 

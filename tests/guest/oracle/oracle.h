@@ -28,8 +28,11 @@
 
 #define NO_FAULT 0xff
 
-/* What XSAVE with mask 7 stores, at its standard offsets. */
-enum { X_FCW = 0, X_FSW = 2, X_FTW = 4, X_MXCSR = 24, X_ST = 32, X_XMM = 160, X_YMM = 576, X_SIZE = 832 };
+/* What XSAVE stores: up to the upper halves of YMM at its standard offsets, AVX-512's components behind that. */
+enum {
+    X_FCW = 0, X_FSW = 2, X_FTW = 4, X_MXCSR = 24, X_ST = 32, X_XMM = 160, X_YMM = 576,
+    X_OPMASK = 832, X_ZMM = 896, X_HIGH = 1408, X_SIZE = 2432,
+};
 
 typedef struct State {
     uint64_t gpr[16];
@@ -60,17 +63,19 @@ typedef struct Case {
 
 typedef struct Form {
     char *key;      /* what makes it distinct, printed in reports */
-    bool vex;
-    uint8_t map;    /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
+    bool vex, evex;
+    uint8_t map;    /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A; 5, 6: EVEX only */
     uint8_t prefix[4], prefix_len; /* legacy */
     uint8_t pp, l, w;
+    bool b;         /* EVEX: broadcast, rounding, no exceptions */
     uint8_t opcode;
     uint8_t modrm;  /* of the first encoding found */
     bool has_modrm;
 } Form;
 
-/* All forms of 64-, 32- or 16-bit code, Form * in a GPtrArray. form_draw is for the same code size. */
-GPtrArray *forms_enumerate(unsigned code_bits);
+/* All forms of 64-, 32- or 16-bit code, Form * in a GPtrArray; avx512: those of EVEX and of opmasks, else all
+ * others. form_draw is for the same code size. */
+GPtrArray *forms_enumerate(unsigned code_bits, bool avx512);
 /* An instruction of that form with random registers and addressing; false: none was found. */
 bool form_draw(const Form *form, Rng *rng, Case *c);
 
@@ -99,10 +104,14 @@ static inline uint64_t case_code_base(const Case *c)
  * TAKEN_ADDRESS. */
 void state_random(State *state, uint8_t *data, Case *c, Rng *rng);
 
+/* 8 bytes of a vector register: its lane i. */
+uint8_t *state_lane(State *state, unsigned vec, unsigned i);
+
 /* Effective address of the memory operand, when every register has its value. */
 uint64_t case_address(const Case *c, const ZydisDecodedOperandMem *mem, const State *state);
 
 void host_init(void);
+bool host_has_avx512(void);
 /* Before 16-bit code; exits with 77 (skipped) where the kernel has no LDTs. */
 void host_use_ldt(void);
 void host_run(const Case *c, State *state);

@@ -113,6 +113,53 @@ static void random_x87(State *state, Rng *rng)
     }
 }
 
+uint8_t *state_lane(State *state, unsigned vec, unsigned i)
+{
+    uint8_t *x = state->xsave;
+
+    if (vec > 15) {
+        return x + X_HIGH + 64 * (vec - 16) + 8 * i;
+    }
+    if (i >= 4) {
+        return x + X_ZMM + 32 * vec + 8 * (i - 4);
+    }
+    return i < 2 ? x + X_XMM + 16 * vec + 8 * i : x + X_YMM + 16 * vec + 8 * (i - 2);
+}
+
+/* Masks of none, few, most and all elements. */
+static uint64_t random_opmask(Rng *rng)
+{
+    switch (rng_below(rng, 8)) {
+    case 0: return 0;
+    case 1: return ~UINT64_C(0);
+    case 2: return UINT64_C(1) << rng_below(rng, 64);
+    case 3: return ~UINT64_C(0) >> rng_below(rng, 64);
+    case 4: return rng_next(rng) & rng_next(rng) & rng_next(rng);
+    case 5: return rng_next(rng) & 3;
+    default: return rng_next(rng);
+    }
+}
+
+/* As often as not the upper halves of ZMM are in their initial state, which is a case of its own. */
+static void random_avx512(State *state, Rng *rng)
+{
+    bool wide = rng_below(rng, 2);
+
+    for (unsigned i = 0; i < 32; i++) {
+        if (wide || i >= 16) {
+            random_bytes(state_lane(state, i, 4), 32, rng);
+        }
+        if (i >= 16) {
+            random_bytes(state_lane(state, i, 0), 32, rng);
+        }
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t mask = random_opmask(rng);
+
+        memcpy(state->xsave + X_OPMASK + 8 * i, &mask, 8);
+    }
+}
+
 static void random_vectors(State *state, Rng *rng)
 {
     uint32_t mxcsr = 0x1f80;
@@ -120,6 +167,9 @@ static void random_vectors(State *state, Rng *rng)
     for (unsigned i = 0; i < 16; i++) {
         random_bytes(state->xsave + X_XMM + 16 * i, 16, rng);
         random_bytes(state->xsave + X_YMM + 16 * i, 16, rng);
+    }
+    if (host_has_avx512()) {
+        random_avx512(state, rng);
     }
     if (rng_below(rng, 2)) {
         mxcsr |= rng_below(rng, 4) << 13 | rng_below(rng, 2) << 15 | rng_below(rng, 2) << 6 | rng_below(rng, 64);
@@ -135,8 +185,8 @@ static void random_vectors(State *state, Rng *rng)
 static uint64_t random_target(Rng *rng)
 {
     switch (rng_below(rng, 16)) {
-    case 0: return DATA_ADDRESS + 4096 - 1 - rng_below(rng, 32);
-    case 1: return DATA_ADDRESS + DATA_SIZE - 1 - rng_below(rng, 40);
+    case 0: return DATA_ADDRESS + 4096 - 1 - rng_below(rng, 72);
+    case 1: return DATA_ADDRESS + DATA_SIZE - 1 - rng_below(rng, 72);
     case 2: return DATA_ADDRESS + DATA_SIZE + rng_below(rng, 64);
     case 3:
     case 4:
@@ -170,13 +220,15 @@ static void aim_gather(State *state, const Case *c, const ZydisDecodedOperandMem
 {
     unsigned vec = ZydisRegisterGetId(mem->index);
 
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         uint64_t lane = rng_below(rng, 4) ? (uint64_t)rng_below(rng, 64) << 32 | rng_below(rng, 64) : rng_below(rng, 64);
 
-        if (strstr(ZydisMnemonicGetString(c->insn.mnemonic), "gatherq")) {
+        if (strstr(ZydisMnemonicGetString(c->insn.mnemonic), "erq")) { /* VGATHERQ, VSCATTERQ */
             lane = rng_below(rng, 64);
         }
-        memcpy(state->xsave + (i < 2 ? X_XMM : X_YMM - 16) + 16 * vec + 8 * i, &lane, 8);
+        if (i < 4 || host_has_avx512()) {
+            memcpy(state_lane(state, vec, i), &lane, 8);
+        }
     }
 }
 
