@@ -146,6 +146,24 @@ class Basics:
                 assert session.vm.run("dmesg -r | grep '^<[0-3]>'") == ""
 
 
+@suite.test
+def avx_512_programs_compute_what_they_do_natively():
+    if not {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= set(open("/proc/cpuinfo", encoding="ascii").read().split()):
+        raise Skip("this processor has no AVX-512")
+    land = Userland()
+    program = put(land, compile_here("avx512", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-O2", "-std=gnu11",
+                                     "-static", "-pthread", os.path.join(PROGRAMS, "avx512.c"), "-lm"))
+    expected = native(program)
+    assert "not ok" not in expected, expected
+    initrd = land.write(os.path.join(folder.name, "avx512"))
+    with Session(initrd, 2) as session:
+        session.check(program, expected)
+        assert "avx512vl" in session.vm.run("cat /proc/cpuinfo")
+        assert "xstate" not in session.vm.run("dmesg -r | grep '^<[0-4]>'")
+    with Session(initrd, more=["-cpu", "max,avx512f=off"]) as session:
+        assert "avx512" not in session.vm.run("cat /proc/cpuinfo")
+
+
 def full():
     if not FULL:
         raise Skip("only with --full")
