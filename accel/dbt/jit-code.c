@@ -349,6 +349,7 @@ static void emit_glue(DbtJit *jit)
         glue_leave(jit, e, in_frame);
     }
     jit_sites_glue(jit, e);
+    jit_string_glue(jit, e);
     jit->after_glue = (uint32_t)align_up(e->at, 64);
 }
 

@@ -75,18 +75,22 @@ void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *cons
 
 /* --- Checks. --- */
 
-JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
+JitMiss *jit_emit_miss_in(JitTranslator *t, JitEmit *e, uint8_t cc)
 {
     JitMiss *miss = &t->misses[t->miss_count];
 
     g_assert(t->miss_count < G_N_ELEMENTS(t->misses));
     t->miss_count++;
-    *miss = (JitMiss){.patch = emit_jcc(t->hot, cc, 0)};
+    *miss = (JitMiss){.patch = emit_jcc(e, cc, 0)};
     return miss;
 }
 
-/* HOST_ADDR: linear address to host address, by the tables. */
-static void check_table(JitTranslator *t, unsigned size, bool write)
+JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
+{
+    return jit_emit_miss_in(t, t->hot, cc);
+}
+
+void jit_emit_table(JitTranslator *t, unsigned size, bool write)
 {
     int32_t table = mmu_table_offset(jit_context(t), write);
     uint32_t retry = t->hot->at;
@@ -207,7 +211,7 @@ static bool is_hashed(const JitTranslator *t)
 static void check_hashed(JitTranslator *t, unsigned size, bool write, JitPlace *place)
 {
     jit_emit_park_flags(t, true);
-    check_table(t, size, write);
+    jit_emit_table(t, size, write);
     jit_emit_unpark_flags(t);
     *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
 }

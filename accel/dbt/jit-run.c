@@ -294,6 +294,7 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     jit->v = v;
     jit->area = dbt_mmu_area(v, &jit->tables);
     jit->x87_available = jit_x87_available();
+    jit_string_init(jit);
     if (!jit_code_init(jit, errp))
         return false;
     if (!jit_parts_init(jit))

@@ -4,9 +4,10 @@
  * the mode; the other forms are the interpreter's (op-string.c).
  *
  * A repeated one runs as the host's own on host addresses, page by page: a piece ends where a page of either
- * side does, and behind each piece the registers are exact, so that what the next one meets (a page without an
- * entry, a request to leave, an element across a page's end) is the interpreter's from there on. Overlaps
- * and flags are the host's: guest and host addresses differ by a constant, which is added back.
+ * side does, and behind each piece the registers are exact, so that what the next one meets (a page that may not be
+ * entered, a request to leave, an element across a page's end) is the interpreter's from there on. Overlaps and
+ * flags are the host's: guest and host addresses differ by a constant, which is added back. MOVS and STOS that go
+ * beyond the page are called for all their pieces at once (jit-string-run.c).
  *
  *     top: rsi -> host address in frame.temp ; rdi -> host address in frame.string[0]
  *          r10 = elements to the end of the page, at most rcx ; frame.string[1] = rcx - r10 ; rcx = r10
@@ -96,19 +97,11 @@ static bool emit_once(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-/* HOST_ADDR = host address of the guest address in reg, by the tables. Changes flags. */
+/* HOST_ADDR = host address of the guest address in reg. Changes flags. */
 static void emit_page(JitTranslator *t, uint8_t reg, bool write)
 {
-    int32_t table = mmu_table_offset(jit_context(t), write);
-
     emit_rr(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, reg);
-    emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-    emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xeb, 0x08, 0x41, 0x81, 0xe3}, 7); /* shr r11d, 8; and r11d, */
-    emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
-    emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, table);
-    emit_cmp_imm(t->hot, HOST_ADDR, GUEST_PAGE_SIZE - 1);
-    jit_emit_miss(t, HOST_A);
-    emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
+    jit_emit_table(t, 1, write);
 }
 
 /* and reg32, offset in the page: reg is R10 or R11. */
@@ -136,22 +129,53 @@ static void emit_go_guest(JitTranslator *t, uint8_t reg)
     emit_lea(t->hot, !t->is32, reg, &sum);
 }
 
-/* HOST_ADDR = elements from the offset in it to the end of the page; none: a miss. At most RCX. */
-static void emit_piece(JitTranslator *t, unsigned shift)
+/* More than is left of the page: jit_string_run does it. The rel32 to the end of the instruction. */
+static uint32_t emit_run(JitTranslator *t, StringKind kind, unsigned shift, uint32_t top)
 {
-    emit_bytes(t->hot, (const uint8_t[]){0x41, 0xf7, 0xda, 0x41, 0x81, 0xc2}, 6); /* neg r10d; add r10d, */
-    emit32(t->hot, GUEST_PAGE_SIZE);
-    if (shift) {
-        emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xea, (uint8_t)shift}, 4); /* shr r10d, */
-        jit_emit_miss(t, HOST_E);
-    }
-    emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, GPR_RCX);
-    emit_bytes(t->hot, (const uint8_t[]){0x4c, 0x0f, 0x47, 0xd1}, 4); /* cmova r10, rcx */
+    uint32_t word = shift | (kind.source ? JIT_RUN_MOVS : 0) | (jit_flags_live(t) ? JIT_RUN_PARKED : 0) |
+                    (t->is32 ? JIT_RUN_32 : 0) | (uint32_t)jit_context(t) << JIT_RUN_CONTEXT_SHIFT;
+
+    emit_mov_imm(t->cold, HOST_TEMP, word);
+    emit_call(t->cold, t->jit->glue.string_run);
+    jit_emit_miss_in(t, t->cold, HOST_E);
+    if (jit_flags_live(t))
+        jit_emit_flags_back(t->cold);
+    emit_bytes(t->cold, (const uint8_t[]){0xe3, 5}, 2); /* jrcxz */
+    emit_jmp(t->cold, top);
+    return emit_jmp(t->cold, 0);
 }
 
-/* Host addresses in frame.temp (source, if there are two) and frame.string[0], the length in HOST_ADDR. */
-static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
+/*
+ * HOST_ADDR: the offset in the page becomes the number of elements to its end, at most RCX. If they are not enough:
+ * none is a miss, or emit_run's turn, whose result this is.
+ */
+static uint32_t emit_piece(JitTranslator *t, StringKind kind, unsigned shift, uint32_t top)
 {
+    uint32_t out = 0;
+
+    emit_bytes(t->hot, (const uint8_t[]){0x41, 0xf7, 0xda, 0x41, 0x81, 0xc2}, 6); /* neg r10d; add r10d, */
+    emit32(t->hot, GUEST_PAGE_SIZE);
+    if (shift)
+        emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xea, (uint8_t)shift}, 4); /* shr r10d, */
+    if (kind.writes) {
+        emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, GPR_RCX);
+        emit_jcc(t->hot, HOST_B, t->cold->at);
+        out = emit_run(t, kind, shift, top);
+        emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RCX);
+        return out;
+    }
+    if (shift)
+        jit_emit_miss(t, HOST_E);
+    emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, GPR_RCX);
+    emit_bytes(t->hot, (const uint8_t[]){0x4c, 0x0f, 0x47, 0xd1}, 4); /* cmova r10, rcx */
+    return out;
+}
+
+/* Host addresses in frame.temp (source, if there are two) and frame.string[0], the length in HOST_ADDR. What
+ * emit_piece says. */
+static uint32_t emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
+{
+    uint32_t top = t->hot->at, out;
     bool both = kind.source && kind.destination;
 
     jit_emit_park_flags(t, true);
@@ -174,8 +198,9 @@ static void emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
         emit_rr(t->hot, false, HOST_CMP, HOST_ADDR, HOST_TEMP);
         emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0x42, 0xd3}, 4); /* cmovb r10d, r11d */
     }
-    emit_piece(t, shift);
+    out = emit_piece(t, kind, shift, top);
     jit_emit_unpark_flags(t);
+    return out;
 }
 
 /* RCX = the length in HOST_ADDR, frame.string[1] = what is left after it. */
@@ -209,9 +234,8 @@ static bool emit_repeated(JitTranslator *t, const JitInsn *in)
     StringKind kind = kind_of(in);
     unsigned size = in->insn->op_size;
     bool both = kind.source && kind.destination;
-    uint32_t top = t->hot->at;
+    uint32_t top = t->hot->at, out = emit_checks(t, kind, (unsigned)__builtin_ctz(size));
 
-    emit_checks(t, kind, (unsigned)__builtin_ctz(size));
     emit_split_count(t);
     if (both) {
         emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, JIT_FRAME(temp));
@@ -231,6 +255,8 @@ static bool emit_repeated(JitTranslator *t, const JitInsn *in)
         emit_go_guest(t, GPR_RSI);
     }
     emit_again(t, in, !kind.writes && kind.destination, top);
+    if (out)
+        emit_patch(t->cold, out, t->hot->at);
     return true;
 }
 

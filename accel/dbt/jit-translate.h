@@ -162,10 +162,14 @@ void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
+/* HOST_ADDR: linear address to host address, by the tables. Changes flags and HOST_TEMP. */
+void jit_emit_table(JitTranslator *t, unsigned size, bool write);
 /* Loads those vector registers (JIT_VECTORS_*) that are not. */
 void jit_emit_want_vectors(JitTranslator *t, uint8_t wanted);
 /* If cc: the interpreter's turn, unless the caller says more. */
 JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc);
+/* The same in code that is not in line. */
+JitMiss *jit_emit_miss_in(JitTranslator *t, JitEmit *e, uint8_t cc);
 /* The miss stubs of the instruction that ends here. */
 void jit_emit_misses(JitTranslator *t);
 

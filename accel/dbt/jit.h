@@ -14,6 +14,7 @@
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
+ *     jit-string-run.c those that go on behind a page's end
  *     jit-x87.c        x87 and MMX registers in the host's
  *     jit-call.c       SYSCALL and SYSRET
  *     jit-system.c     flags, time stamp, SWAPGS and the like
@@ -101,6 +102,7 @@ typedef struct JitArea {
     uint32_t x87;          /* where the guest's x87 registers are (jit-x87.c) */
     uint32_t x87_note;     /* JIT_ID of the instruction FIP and FOP name; 0: what CpuState has */
     uint8_t x87_image[576] __attribute__((aligned(64)));
+    uint8_t string_vectors[256] __attribute__((aligned(64))); /* vector registers during jit_string_run */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
     int32_t site_misses[JIT_SITES];  /* counts up to 0 */
@@ -190,6 +192,7 @@ typedef struct JitGlue {
     uint32_t load_x87;     /* called; changes R10 and R11 */
     uint32_t load_vectors; /* called with R11 = JIT_VECTORS_*; changes R10 and flags; R11 = what is loaded */
     uint32_t save_vectors; /* called by glue with R10 = CpuState, RAX = JIT_VECTORS_* */
+    uint32_t string_run;   /* called (jit-string-run.c) */
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
     uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
@@ -265,6 +268,7 @@ typedef struct DbtJit {
     unsigned mode_count;
     uint32_t mode_key;     /* of mode */
     bool goes_on;          /* what the interpreter ends leads to the next unit at once */
+    bool wide_strings;     /* strings go by 64-byte vectors */
     bool x87_available;    /* the host can load x87 registers alone */
     bool x87_masked;       /* as mode_key has it */
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
@@ -378,6 +382,24 @@ void jit_sites_adapt(DbtJit *jit, JitUnit *unit);
 void jit_sites_flush(JitArea *area, bool upper);
 void jit_sites_flush_page(JitArea *area, uint64_t linear);
 void jit_sites_drop_host(JitArea *area, const uint8_t *host);
+
+/* --- jit-string-run.c --- */
+/* What it has to know of the instruction. */
+enum {
+    JIT_RUN_SHIFT = 3, /* log2 of the element's size */
+    JIT_RUN_MOVS = 1 << 2, /* else STOS */
+    JIT_RUN_32 = 1 << 3,
+    JIT_RUN_PARKED = 1 << 4, /* guest RAX is in the frame */
+    JIT_RUN_CONTEXT_SHIFT = 5,
+};
+/* As glue pushes them. */
+typedef struct JitStringRegs {
+    uint64_t r9, r8, rdi, rsi, rdx, rcx, rax;
+} JitStringRegs;
+/* Called by glue: moves bytes as far as the TLB reaches, and the registers; how many. */
+uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, const JitFrame *frame, uint32_t word);
+void jit_string_glue(DbtJit *jit, JitEmit *e);
+void jit_string_init(DbtJit *jit);
 
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */

@@ -6,9 +6,9 @@
  * interrupt, a page fault or a single-step trap in the middle leaves a state from which the same
  * instruction goes on (SDM vol. 1, 7.3.9.3). A piece is:
  *
- *     a span      up to the end of the page on both sides, upwards, through host pointers with the
- *                 host's own string instruction, which has the same overlap rules and flags
- *     an element  everywhere else: page ends, MMIO, watched code, downwards, segment ends
+ *     a span      up to the end of the page on both sides, or down to its beginning, through host pointers with
+ *                 the host's own string instruction, which has the same overlap rules and flags
+ *     an element  everywhere else: page ends, MMIO, watched code, segment ends
  *
  * OUTS has spans too: its elements are copied first and go to the port one by one.
  *
@@ -49,12 +49,17 @@ static inline bool moves_down(const DbtVcpu *v)
     return v->state->rflags & RFLAGS_DF;
 }
 
-/* The index registers after one element. */
+/* The index registers after so many elements. */
+static inline void move_index(DbtVcpu *v, const DbtInsn *insn, unsigned reg, uint64_t count)
+{
+    uint64_t bytes = count * insn->op_size;
+
+    index_add(v, insn, reg, moves_down(v) ? -bytes : bytes);
+}
+
 static inline void step_index(DbtVcpu *v, const DbtInsn *insn, unsigned reg)
 {
-    uint64_t size = insn->op_size;
-
-    index_add(v, insn, reg, moves_down(v) ? -size : size);
+    move_index(v, insn, reg, 1);
 }
 
 static void compare_flags(DbtVcpu *v, unsigned size, uint64_t a, uint64_t b)
@@ -163,25 +168,49 @@ static bool outs_element(DbtVcpu *v, const DbtInsn *insn)
     return true;
 }
 
-/* How many elements at seg:index lie behind *host, at most count; 0: use the element path. */
+/* Bytes of the elements from the one at ea up to the end of its page, or of the address size. */
+static uint64_t bytes_up(const DbtInsn *insn, uint64_t ea, uint64_t linear)
+{
+    uint64_t bytes = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
+
+    if (insn->addr_size != 8)
+        bytes = MIN(bytes, size_mask(insn->addr_size) - ea + 1);
+    return bytes & ~(uint64_t)(insn->op_size - 1);
+}
+
+/* The same down to the beginning. */
+static uint64_t bytes_down(const DbtInsn *insn, uint64_t ea, uint64_t linear)
+{
+    uint64_t offset = linear & ~GUEST_PAGE_MASK;
+
+    if (offset + insn->op_size > GUEST_PAGE_SIZE)
+        return 0;
+    return (MIN(offset, ea) & ~(uint64_t)(insn->op_size - 1)) + insn->op_size;
+}
+
+/* How many elements at seg:index are in one piece on the host, at most count, *host being the first of them; 0: use the
+ * element path. */
 static uint64_t span_at(DbtVcpu *v, const DbtInsn *insn, SegIndex seg, unsigned reg, MmuAccess access,
                         uint64_t count, void **host)
 {
-    uint64_t ea = index_get(v, insn, reg), linear, bytes;
+    uint64_t ea = index_get(v, insn, reg), linear, bytes, before = 0;
     unsigned len;
 
     if (!dbt_seg_linear(v, seg, ea, 1, access, &linear))
         return 0;
-    bytes = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
-    /* Neither around the end of the address size nor over the segment's. */
-    if (insn->addr_size != 8)
-        bytes = MIN(bytes, size_mask(insn->addr_size) - ea + 1);
+    bytes = moves_down(v) ? bytes_down(insn, ea, linear) : bytes_up(insn, ea, linear);
     bytes = MIN(bytes, count * insn->op_size);
-    bytes &= ~(uint64_t)(insn->op_size - 1);
-    if (!bytes || !dbt_seg_linear(v, seg, ea, (unsigned)bytes, access, &linear))
+    if (!bytes)
+        return 0;
+    if (moves_down(v))
+        before = bytes - insn->op_size;
+    if (!dbt_seg_linear(v, seg, ea - before, (unsigned)bytes, access, &linear))
         return 0;
     *host = dbt_host_span(v, linear, access, &len);
-    return *host ? MIN(bytes, len) / insn->op_size : 0;
+    if (!*host)
+        return 0;
+    *host = (uint8_t *)*host + before;
+    return bytes / insn->op_size;
 }
 
 /* The elements are copied while we are inside guest code, where the page stays what it is. */
@@ -191,7 +220,7 @@ static uint64_t outs_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
     uint8_t elements[IO_BUDGET * 4];
     void *src;
 
-    if (!dbt_io_check(v, port, insn->op_size))
+    if (moves_down(v) || !dbt_io_check(v, port, insn->op_size))
         return 0; /* the element path faults */
     uint64_t n = span_at(v, insn, insn->seg, GPR_RSI, MMU_READ, MIN(count, IO_BUDGET), &src);
     if (!n)
@@ -219,19 +248,32 @@ static uint64_t outs_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
         break;                                                                                     \
     }
 
+/* The first of n elements in memory, from the first in the instruction's order. */
+static void *lowest(const DbtVcpu *v, const DbtInsn *insn, void *first, uint64_t n)
+{
+    return (uint8_t *)first - (moves_down(v) ? (n - 1) * insn->op_size : 0);
+}
+
 static uint64_t movs_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
 {
     void *src, *dst;
-    uint64_t n = span_at(v, insn, insn->seg, GPR_RSI, MMU_READ, count, &src), left;
+    uint64_t n = span_at(v, insn, insn->seg, GPR_RSI, MMU_READ, count, &src), left, bytes;
 
     if (n)
         n = span_at(v, insn, SEG_ES, GPR_RDI, MMU_STORE, n, &dst);
     if (!n)
         return 0;
     left = n;
-    STRING_ASM("rep", "movs", : "+S"(src), "+D"(dst), "+c"(left) : : "memory")
-    index_add(v, insn, GPR_RSI, n * insn->op_size);
-    index_add(v, insn, GPR_RDI, n * insn->op_size);
+    bytes = n * insn->op_size;
+    if (!moves_down(v)) {
+        STRING_ASM("rep", "movs", : "+S"(src), "+D"(dst), "+c"(left) : : "memory")
+    } else if ((uintptr_t)src - (uintptr_t)dst >= bytes) { /* not onto what is still to be read */
+        memmove(lowest(v, insn, dst, n), lowest(v, insn, src, n), bytes);
+    } else {
+        STRING_ASM("std\n rep", "movs", "\n cld" : "+S"(src), "+D"(dst), "+c"(left) : : "cc", "memory")
+    }
+    move_index(v, insn, GPR_RSI, n);
+    move_index(v, insn, GPR_RDI, n);
     return n;
 }
 
@@ -242,10 +284,23 @@ static uint64_t stos_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
 
     if (!n)
         return 0;
+    dst = lowest(v, insn, dst, n);
     STRING_ASM("rep", "stos", : "+D"(dst), "+c"(left) : "a"(v->state->gpr[GPR_RAX]) : "memory")
-    index_add(v, insn, GPR_RDI, n * insn->op_size);
+    move_index(v, insn, GPR_RDI, n);
     return n;
 }
+
+/* The comparing ones, each way and until either result: left, ax and the pointers are operands. */
+#define COMPARE_ASM(name, ...)                                                                     \
+    if (insn->flags & INSN_REPNE && moves_down(v)) {                                               \
+        STRING_ASM("std\n repne", name, "\n cld" FLAGS_OUT __VA_ARGS__)                            \
+    } else if (moves_down(v)) {                                                                    \
+        STRING_ASM("std\n repe", name, "\n cld" FLAGS_OUT __VA_ARGS__)                             \
+    } else if (insn->flags & INSN_REPNE) {                                                         \
+        STRING_ASM("repne", name, FLAGS_OUT __VA_ARGS__)                                           \
+    } else {                                                                                       \
+        STRING_ASM("repe", name, FLAGS_OUT __VA_ARGS__)                                            \
+    }
 
 static uint64_t cmps_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
 {
@@ -257,15 +312,11 @@ static uint64_t cmps_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
     if (!n)
         return 0;
     left = n;
-    if (insn->flags & INSN_REPNE) {
-        STRING_ASM("repne", "cmps", FLAGS_OUT : "+S"(a), "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
-    } else {
-        STRING_ASM("repe", "cmps", FLAGS_OUT : "+S"(a), "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
-    }
+    COMPARE_ASM("cmps", : "+S"(a), "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
     flags_from_ax(v->state, ax);
     n -= left;
-    index_add(v, insn, GPR_RSI, n * insn->op_size);
-    index_add(v, insn, GPR_RDI, n * insn->op_size);
+    move_index(v, insn, GPR_RSI, n);
+    move_index(v, insn, GPR_RDI, n);
     return n;
 }
 
@@ -277,14 +328,10 @@ static uint64_t scas_span(DbtVcpu *v, const DbtInsn *insn, uint64_t count)
 
     if (!n)
         return 0;
-    if (insn->flags & INSN_REPNE) {
-        STRING_ASM("repne", "scas", FLAGS_OUT : "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
-    } else {
-        STRING_ASM("repe", "scas", FLAGS_OUT : "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
-    }
+    COMPARE_ASM("scas", : "+D"(b), "+c"(left), "+a"(ax) : : "cc", "memory")
     flags_from_ax(v->state, ax);
     n -= left;
-    index_add(v, insn, GPR_RDI, n * insn->op_size);
+    move_index(v, insn, GPR_RDI, n);
     return n;
 }
 
@@ -308,7 +355,7 @@ static DbtStep op_rep(DbtVcpu *v, const DbtInsn *insn)
     const StringOp *op = insn->aux;
     uint64_t count = index_get(v, insn, GPR_RCX);
     uint64_t budget = v->stepping ? 1 : op->io ? IO_BUDGET : BUDGET / insn->op_size;
-    bool spans = op->span && !v->stepping && !moves_down(v);
+    bool spans = op->span && !v->stepping;
 
     while (count && budget) {
         uint64_t n = spans ? op->span(v, insn, MIN(count, budget)) : 0;

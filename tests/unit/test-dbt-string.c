@@ -276,6 +276,144 @@ static void a_trap_flag_traps_after_each_element(void **state)
     assert_int_equal(rig_fault_rip(rig, 64, false), RIG_CODE + 9);
 }
 
+/*
+ * Each instruction over pages that are in another order in physical memory, compared with the same instruction over
+ * memory of this process.
+ */
+#define WINDOW 0x30000u
+#define WINDOW_PAGES 16u
+#define WINDOW_SIZE (WINDOW_PAGES * PAGE)
+
+typedef struct StringRegs {
+    uint64_t rsi, rdi, rcx, rax;
+    bool zf, cf;
+} StringRegs;
+
+typedef struct StringForm {
+    const uint8_t *code, *end;
+    void (*native)(StringRegs *regs);
+    uint8_t size;
+    bool down;
+} StringForm;
+
+/* RBX: 0, or the window, whose pages are touched before. */
+#define TOUCH                                                                                                          \
+    "test %ebx, %ebx\n jz 8f\n"                                                                                        \
+    "9: movb (%rbx), %dl\n orb $0, (%rbx)\n add $0x1000, %ebx\n cmp $0x40000, %ebx\n jne 9b\n"                          \
+    "8: por %xmm0, %xmm0\n cmp %eax, %eax\n"
+
+#define STRING_FORM(name, code)                                                                                         \
+    GUEST(name, TOUCH code "\n cld\n por %xmm0, %xmm0");                                                \
+    static void name##_native(StringRegs *r)                                                                           \
+    {                                                                                                                  \
+        __asm__ volatile("cmp %%eax, %%eax\n" code "\n cld\n sete %[zf]\n setc %[cf]"                                 \
+                         : "+S"(r->rsi), "+D"(r->rdi), "+c"(r->rcx), [zf] "=m"(r->zf), [cf] "=m"(r->cf)                \
+                         : "a"(r->rax)                                                                                 \
+                         : "memory", "cc");                                                                            \
+    }
+#define STRING_SIZES(name, prefix, insn)                                                                               \
+    STRING_FORM(name##_b, prefix insn "b")                                                                             \
+    STRING_FORM(name##_w, prefix insn "w")                                                                             \
+    STRING_FORM(name##_l, prefix insn "l")                                                                             \
+    STRING_FORM(name##_q, prefix insn "q")
+#define STRING_FORMS(name, prefix, insn)                                                                               \
+    STRING_SIZES(name##_up, prefix, insn)                                                                              \
+    STRING_SIZES(name##_down, "std\n " prefix, insn)
+
+STRING_FORMS(movs, "rep ", "movs")
+STRING_FORMS(stos, "rep ", "stos")
+STRING_FORMS(repe_cmps, "repe ", "cmps")
+STRING_FORMS(repne_cmps, "repne ", "cmps")
+STRING_FORMS(repe_scas, "repe ", "scas")
+STRING_FORMS(repne_scas, "repne ", "scas")
+
+#define ROW(name, bytes, is_down) {name, name##_end, name##_native, bytes, is_down}
+#define ROW_SIZES(name, is_down)                                                                                       \
+    ROW(name##_b, 1, is_down), ROW(name##_w, 2, is_down), ROW(name##_l, 4, is_down), ROW(name##_q, 8, is_down)
+#define ROWS(name) ROW_SIZES(name##_up, false), ROW_SIZES(name##_down, true)
+
+static const StringForm string_forms[] = {
+    ROWS(movs), ROWS(stos), ROWS(repe_cmps), ROWS(repne_cmps), ROWS(repe_scas), ROWS(repne_scas),
+};
+
+/* Bytes that are often equal, so that comparisons get somewhere. */
+static void fill_window(Rig *rig, uint8_t *mine, GRand *random)
+{
+    bool plain = g_rand_boolean(random);
+
+    for (unsigned i = 0; i < WINDOW_SIZE; i++)
+        mine[i] = plain ? g_rand_int_range(random, 0, 3000) == 0 : (uint8_t)g_rand_int(random);
+    for (unsigned i = 0; i < WINDOW_PAGES; i++)
+        memcpy(rig_mem(rig, WINDOW + (i * 7 + 3) % WINDOW_PAGES * PAGE), mine + i * PAGE, PAGE);
+}
+
+static void check_window(Rig *rig, const uint8_t *mine)
+{
+    for (unsigned i = 0; i < WINDOW_PAGES; i++)
+        assert_memory_equal(rig_mem(rig, WINDOW + (i * 7 + 3) % WINDOW_PAGES * PAGE), mine + i * PAGE, PAGE);
+}
+
+/* Where an operand of so many bytes begins, from its first element in the instruction's order. */
+static uint32_t random_place(const StringForm *form, GRand *random, uint32_t bytes)
+{
+    uint32_t low = (uint32_t)g_rand_int_range(random, 0, (gint32)(WINDOW_SIZE - bytes));
+
+    if (g_rand_boolean(random))
+        low &= ~63u;
+    return form->down ? low + bytes - form->size : low;
+}
+
+static void run_form(Rig *rig, const StringForm *form, GRand *random, uint8_t *mine)
+{
+    uint32_t count = (uint32_t)g_rand_int_range(random, 0, g_rand_boolean(random) ? 100 : 12000) / form->size;
+    uint32_t from = random_place(form, random, (count + 1) * form->size);
+    uint32_t to = g_rand_int_range(random, 0, 4) ? random_place(form, random, (count + 1) * form->size)
+                                                 : from + (uint32_t)g_rand_int_range(random, 0, 9) * form->size;
+    uint8_t vectors[4][32];
+    StringRegs r;
+    CpuState *s;
+
+    if (to + (count + 1) * form->size > WINDOW_SIZE && !form->down)
+        to = from;
+    to = MIN(to, WINDOW_SIZE - form->size);
+    rig_code(rig, form->code, (size_t)(form->end - form->code));
+    s = prepare(rig, WINDOW + from, WINDOW + to, count);
+    s->gpr[GPR_RBX] = g_rand_boolean(random) ? WINDOW : 0;
+    s->gpr[GPR_RAX] = g_rand_boolean(random) ? 0 : 0x1234567890abcdef;
+    for (unsigned i = 0; i < 4; i++) {
+        memset(s->fpu.zmm[i], (int)(0x51 + i), 32);
+        memcpy(vectors[i], s->fpu.zmm[i], 32);
+    }
+    r = (StringRegs){(uintptr_t)mine + from, (uintptr_t)mine + to, count, s->gpr[GPR_RAX], false, false};
+    form->native(&r);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RSI] - WINDOW, r.rsi - (uintptr_t)mine);
+    assert_int_equal(s->gpr[GPR_RDI] - WINDOW, r.rdi - (uintptr_t)mine);
+    assert_int_equal(s->gpr[GPR_RCX], r.rcx);
+    assert_int_equal(!!(s->rflags & RFLAGS_ZF), r.zf);
+    assert_int_equal(!!(s->rflags & RFLAGS_CF), r.cf);
+    for (unsigned i = 0; i < 4; i++)
+        assert_memory_equal(s->fpu.zmm[i], vectors[i], 32);
+    check_window(rig, mine);
+}
+
+static void repeated_strings_over_scattered_pages_are_the_hosts(void **state)
+{
+    g_autoptr(GRand) random = g_rand_new_with_seed(5);
+    g_autofree uint8_t *mine = g_malloc(WINDOW_SIZE + PAGE);
+    Rig *rig = *state;
+
+    for (unsigned i = 0; i < WINDOW_PAGES; i++)
+        *pte(rig, WINDOW + i * PAGE) = (*pte(rig, WINDOW + i * PAGE) & 0xfff) | (WINDOW + (i * 7 + 3) % WINDOW_PAGES * PAGE);
+    for (unsigned round = 0; round < 12; round++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(string_forms); i++) {
+            if (i % 8 == 0)
+                fill_window(rig, mine, random);
+            run_form(rig, &string_forms[i], random, mine);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +426,7 @@ int main(void)
         RIG_CASE(a_count_of_zero_touches_nothing),
         RIG_CASE(indices_wrap_at_64_kib_in_16_bit_mode),
         RIG_CASE(scas_finds_and_cmps_compares),
+        RIG_CASE(repeated_strings_over_scattered_pages_are_the_hosts),
         RIG_CASE(ins_reads_no_port_for_a_page_that_is_missing),
         RIG_CASE(outs_writes_every_element),
         RIG_CASE(outs_writes_what_comes_before_a_missing_page_once),

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Repeated MOVS and STOS that go on behind a page's end, called from translated code (jit-string.c).
+ *
+ *     while there are elements:  look both pages up in the TLB -> the bytes to the nearer end -> copy, or fill
+ *
+ * The host's own REP takes some 30 cycles to get going, which is most of what a piece of a page costs. So pieces are
+ * moved with 64-byte vectors where the host has them and does not slow down for it (Ice Lake, Zen 4 and later), and
+ * with REP elsewhere, where the sides overlap, and where little is left. Fast-string operations store in no order that
+ * anybody may rely on (SDM vol. 3, 9.2.4), so nobody can tell.
+ *
+ * All vector registers may be the guest's: functions are compiled without them, and the one that copies, uses puts back.
+ *
+ * Thread: the vCPU's, inside guest code; nothing is filled in and nothing faults here.
+ */
+#include "accel/dbt/jit.h"
+
+#include "accel/dbt/mmu-priv.h"
+
+/* Compiled for general registers alone. */
+#define GENERAL __attribute__((target("general-regs-only")))
+
+/* Between two looks at exit_request. */
+#define RUN_MAX (32 * KIB)
+
+#define VECTOR_SIZE 64u
+#define GROUP_SIZE (4 * VECTOR_SIZE)
+
+/* Host address of the byte at linear; *left: bytes to the end of its page. 0: no entry. */
+GENERAL static inline uint64_t host_of(const MmuEntry *table, uint64_t linear, uint64_t *left)
+{
+    const MmuEntry *e = &table[linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1)];
+    uint64_t offset = linear - e->tag;
+
+    if (offset >= GUEST_PAGE_SIZE)
+        return 0;
+    *left = MIN(*left, GUEST_PAGE_SIZE - offset);
+    return e->value + offset;
+}
+
+GENERAL static inline void rep_movs(uint64_t to, uint64_t from, uint64_t count, unsigned shift)
+{
+    switch (shift) {
+    case 0:
+        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        break;
+    case 1:
+        __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        break;
+    case 2:
+        __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        break;
+    default:
+        __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+        break;
+    }
+}
+
+GENERAL static inline void rep_stos(uint64_t to, uint64_t value, uint64_t count, unsigned shift)
+{
+    switch (shift) {
+    case 0:
+        __asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+        break;
+    case 1:
+        __asm__ volatile("rep stosw" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+        break;
+    case 2:
+        __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+        break;
+    default:
+        __asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
+        break;
+    }
+}
+
+#define LOAD_GROUP(at)                                                                                                 \
+    "vmovdqu64 (" at ",%[distance]), %%zmm0\n"                                                                         \
+    "vmovdqu64 64(" at ",%[distance]), %%zmm1\n"                                                                       \
+    "vmovdqu64 128(" at ",%[distance]), %%zmm2\n"                                                                      \
+    "vmovdqu64 192(" at ",%[distance]), %%zmm3\n"
+#define EACH_OF_GROUP(name, at, order)                                                                                 \
+    name " " order(0, at) "\n" name " " order(1, at) "\n" name " " order(2, at) "\n" name " " order(3, at) "\n"
+#define TO_MEMORY(n, at) "%%zmm" #n ", 64*" #n "(" at ")"
+#define TO_REGISTER(n, at) "64*" #n "(" at "), %%zmm" #n
+
+/* The four registers copies use are the guest's, maybe. */
+GENERAL static inline void keep_vectors(DbtJit *jit)
+{
+    __asm__ volatile(EACH_OF_GROUP("vmovdqa64", "%[kept]", TO_MEMORY) : : [kept] "r"(jit->area->string_vectors) : "memory");
+}
+
+GENERAL static inline void put_vectors_back(const DbtJit *jit)
+{
+    __asm__ volatile(EACH_OF_GROUP("vmovdqa64", "%[kept]", TO_REGISTER) : : [kept] "r"(jit->area->string_vectors) : "memory");
+}
+
+/*
+ * These take VECTOR_SIZE bytes and more, GROUP_SIZE and more: the first vector; those between, at aligned addresses; the
+ * last ones, over what they meet.
+ */
+GENERAL static void copy_vectors(uint64_t to, uint64_t distance, uint64_t bytes)
+{
+    uint64_t last = to + bytes - VECTOR_SIZE, next = (to | (VECTOR_SIZE - 1)) + 1;
+
+    __asm__ volatile("vmovdqu64 (%[to],%[distance]), %%zmm0\n"
+                     "vmovdqu64 %%zmm0, (%[to])\n"
+                     "jmp 2f\n"
+                     "1: vmovdqu64 (%[next],%[distance]), %%zmm0\n"
+                     "vmovdqa64 %%zmm0, (%[next])\n"
+                     "add $64, %[next]\n"
+                     "2: cmp %[last], %[next]\n"
+                     "jb 1b\n"
+                     "vmovdqu64 (%[last],%[distance]), %%zmm0\n"
+                     "vmovdqu64 %%zmm0, (%[last])\n"
+                     : [next] "+&r"(next)
+                     : [to] "r"(to), [distance] "r"(distance), [last] "r"(last)
+                     : "cc", "memory");
+}
+
+GENERAL static void copy_groups(uint64_t to, uint64_t distance, uint64_t bytes)
+{
+    uint64_t last = to + bytes - GROUP_SIZE, next = (to | (VECTOR_SIZE - 1)) + 1;
+
+    __asm__ volatile("vmovdqu64 (%[to],%[distance]), %%zmm0\n"
+                     "vmovdqu64 %%zmm0, (%[to])\n"
+                     "jmp 2f\n"
+                     "1:\n"
+                     LOAD_GROUP("%[next]")
+                     EACH_OF_GROUP("vmovdqa64", "%[next]", TO_MEMORY)
+                     "add $256, %[next]\n"
+                     "2: cmp %[last], %[next]\n"
+                     "jb 1b\n"
+                     LOAD_GROUP("%[last]")
+                     EACH_OF_GROUP("vmovdqu64", "%[last]", TO_MEMORY)
+                     : [next] "+&r"(next)
+                     : [to] "r"(to), [distance] "r"(distance), [last] "r"(last)
+                     : "cc", "memory");
+}
+
+/* value: the element as often as eight bytes have room for it; to is a multiple of its size. */
+GENERAL static void fill_vectors(uint64_t to, uint64_t value, uint64_t bytes)
+{
+    uint64_t last = to + bytes - VECTOR_SIZE, next = (to | (VECTOR_SIZE - 1)) + 1;
+
+    __asm__ volatile("vpbroadcastq %[value], %%zmm0\n"
+                     "vmovdqu64 %%zmm0, (%[to])\n"
+                     "jmp 2f\n"
+                     "1: vmovdqa64 %%zmm0, (%[next])\n"
+                     "add $64, %[next]\n"
+                     "2: cmp %[last], %[next]\n"
+                     "jb 1b\n"
+                     "vmovdqu64 %%zmm0, (%[last])\n"
+                     : [next] "+&r"(next)
+                     : [to] "r"(to), [value] "r"(value), [last] "r"(last)
+                     : "cc", "memory");
+}
+
+GENERAL static inline uint64_t repeat(uint64_t value, unsigned shift)
+{
+    static const uint64_t ones[] = {0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1};
+
+    return (shift == 3 ? value : value & ((1ull << (8 << shift)) - 1)) * ones[shift];
+}
+
+GENERAL static inline void copy(const DbtJit *jit, uint64_t to, uint64_t from, uint64_t bytes, unsigned shift)
+{
+    bool apart = to - from >= bytes && from - to >= bytes;
+
+    if (!jit->wide_strings || !apart || bytes < VECTOR_SIZE)
+        rep_movs(to, from, bytes >> shift, shift);
+    else if (bytes < GROUP_SIZE)
+        copy_vectors(to, from - to, bytes);
+    else
+        copy_groups(to, from - to, bytes);
+}
+
+GENERAL static inline void fill(const DbtJit *jit, uint64_t to, uint64_t value, uint64_t bytes, unsigned shift)
+{
+    if (jit->wide_strings && bytes >= VECTOR_SIZE && !(to & ((1u << shift) - 1)))
+        fill_vectors(to, repeat(value, shift), bytes);
+    else
+        rep_stos(to, value, bytes >> shift, shift);
+}
+
+GENERAL uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, const JitFrame *frame, uint32_t word)
+{
+    const MmuEntry *read = jit->v->mmu->tables[2 * (word >> JIT_RUN_CONTEXT_SHIFT)], *write = read + MMU_TLB_SIZE;
+    uint64_t mask = word & JIT_RUN_32 ? UINT32_MAX : UINT64_MAX, value = word & JIT_RUN_PARKED ? frame->rax : regs->rax;
+    unsigned shift = word & JIT_RUN_SHIFT;
+    uint64_t left = MIN(regs->rcx, RUN_MAX >> shift) << shift, done = 0, bytes, to, from = 0;
+
+    if (jit->wide_strings)
+        keep_vectors(jit);
+    while (left) {
+        bytes = left;
+        to = host_of(write, regs->rdi & mask, &bytes);
+        if (word & JIT_RUN_MOVS)
+            from = host_of(read, regs->rsi & mask, &bytes);
+        bytes &= ~((1ull << shift) - 1);
+        if (!to || !bytes || (word & JIT_RUN_MOVS && !from))
+            break;
+        if (word & JIT_RUN_MOVS) {
+            copy(jit, to, from, bytes, shift);
+            regs->rsi = (regs->rsi + bytes) & mask;
+        } else {
+            fill(jit, to, value, bytes, shift);
+        }
+        regs->rdi = (regs->rdi + bytes) & mask;
+        left -= bytes;
+        done += bytes;
+    }
+    if (jit->wide_strings)
+        put_vectors_back(jit);
+    regs->rcx -= done >> shift;
+    return done;
+}
+
+/* A call of jit_string_run: R11 is its word, R10 becomes its result; ZF: that is 0. */
+void jit_string_glue(DbtJit *jit, JitEmit *e)
+{
+    static const uint8_t saved[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9}; /* JitStringRegs */
+    const HostAddress regs = {GPR_RSP, HOST_NO_REG, 0, 0};
+    const HostAddress frame = {GPR_RSP, HOST_NO_REG, 0, 8 + (int32_t)sizeof(JitStringRegs)};
+
+    jit->glue.string_run = e->at;
+    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
+        emit_rex(e, false, 0, 0, saved[i]);
+        emit8(e, 0x50 | (saved[i] & 7)); /* push */
+    }
+    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
+    emit_lea(e, true, GPR_RSI, &regs);
+    emit_lea(e, true, GPR_RDX, &frame);
+    emit_rr(e, false, HOST_LOAD, GPR_RCX, GPR_R11);
+    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_string_run);
+    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    emit_rr(e, true, HOST_LOAD, GPR_R10, GPR_RAX);
+    for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
+        emit_rex(e, false, 0, 0, saved[i]);
+        emit8(e, 0x58 | (saved[i] & 7)); /* pop */
+    }
+    emit_bytes(e, (const uint8_t[]){0x4d, 0x85, 0xd2, 0xc3}, 4); /* test r10, r10; ret */
+}
+
+void jit_string_init(DbtJit *jit)
+{
+    jit->wide_strings = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vbmi2");
+}
