@@ -19,8 +19,8 @@
 
 #define STATE(field) ((int32_t)offsetof(CpuState, field))
 #define SYSRET_SIMPLE (RFLAGS_ARITH | RFLAGS_IF | RFLAGS_1)
-/* The parts of the mode word that both sides have in common. */
-#define COMMON (JIT_MODE_SSE | JIT_MODE_AVX | JIT_MODE_X87)
+/* What differs between the two sides in the mode word. */
+#define CHANGES (3 << JIT_MODE_CONTEXT_SHIFT | 3 << JIT_MODE_CPL_SHIFT | JIT_MODE_SMAP | JIT_MODE_DOWN)
 
 /* What a transfer loads. */
 typedef struct FlatSegments {
@@ -134,7 +134,7 @@ static uint8_t syscall_mode(const JitTranslator *t)
 {
     const CpuState *s = t->jit->v->state;
     bool smap = s->cr4 & CR4_SMAP;
-    uint32_t key = (t->jit->mode_key & COMMON) | MMU_SUPERVISOR << JIT_MODE_CONTEXT_SHIFT | (smap ? JIT_MODE_SMAP : 0);
+    uint32_t key = (t->jit->mode_key & ~(uint32_t)CHANGES) | MMU_SUPERVISOR << JIT_MODE_CONTEXT_SHIFT | (smap ? JIT_MODE_SMAP : 0);
 
     if (smap && !(s->msr.sfmask & RFLAGS_AC)) /* the context would be that of the caller's AC */
         return JIT_NO_MODE;
@@ -194,7 +194,7 @@ bool jit_emit_sysret(JitTranslator *t, const JitInsn *in)
 
     if (t->is32 || cpl_of(t) != 0 || in->insn->op_size != 8 || !(s->efer & EFER_SCE))
         return false;
-    mode = jit_mode_of(t->jit, (t->jit->mode_key & COMMON) | MMU_USER << JIT_MODE_CONTEXT_SHIFT | 3 << JIT_MODE_CPL_SHIFT);
+    mode = jit_mode_of(t->jit, (t->jit->mode_key & ~(uint32_t)CHANGES) | MMU_USER << JIT_MODE_CONTEXT_SHIFT | 3 << JIT_MODE_CPL_SHIFT);
     if (mode == JIT_NO_MODE)
         return false;
     dbt_sysret_segments(s, &to.cs, &to.ss);
