@@ -93,12 +93,12 @@ void jit_emit_indirect(JitTranslator *t)
     emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.host)); /* jmp */
 }
 
-static void emit_page_check(JitTranslator *t, uint64_t page, uint32_t id, uint32_t again)
+static void emit_page_check(JitTranslator *t, uint64_t linear, uint32_t id, uint32_t again)
 {
-    uint32_t slot = page & (JIT_ITLB_SIZE - 1);
-
-    emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, MODE_AREA(t, t->jit->mode, itlb) + 4 * (int32_t)slot);
+    emit_gs(t->hot, false, 0x81, 7, HOST_NO_REG, (int32_t)jit_itlb_offset(t->jit, t->jit->mode, linear));
+    jit_note_address(t, t->hot, JIT_ADDRESS_ITLB);
     emit32(t->hot, id);
+    jit_note_address(t, t->hot, JIT_ADDRESS_PAGE_ID);
     emit_jcc(t->hot, HOST_NE, again);
 }
 
@@ -114,17 +114,16 @@ void jit_emit_entries(JitTranslator *t)
     bool save = t->save_point < 0, flags = t->live_in || save;
     uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, flags);
     JitUnit *u = t->unit;
-    uint64_t page = u->rip >> GUEST_PAGE_BITS;
 
     u->entry_far = u->entry_back = t->hot->at;
     if (flags)
         jit_emit_save_flags(t);
     u->entry_indirect = t->hot->at;
-    emit_page_check(t, page, u->page_id, again);
+    emit_page_check(t, u->rip, u->page_id, again);
     if (!flags && !u->next_page_id)
         u->entry_back = t->hot->at;
     if (u->next_page_id) /* an instruction that crosses: nobody near has looked there */
-        emit_page_check(t, page + 1, u->next_page_id, again);
+        emit_page_check(t, u->rip + GUEST_PAGE_SIZE, u->next_page_id, again);
     emit_request_check(t, again);
     if (t->live_in)
         emit_load_flags(t);
@@ -202,8 +201,9 @@ static void emit_push_return(JitTranslator *t, const JitInsn *in)
     if (t->is32 || (int64_t)value == (int32_t)value) {
         emit_at(t->hot, !t->is32, 0xc7, 0, &place.at);
         emit32(t->hot, (uint32_t)value);
+        jit_note_address(t, t->hot, JIT_ADDRESS_32_SIGNED);
     } else {
-        emit_mov_imm(t->hot, place.spare, value);
+        jit_emit_mov_address(t, t->hot, place.spare, value);
         emit_at(t->hot, true, HOST_STORE, place.spare, &place.at);
     }
     jit_emit_sp_add(t, -(int32_t)jit_word(t));

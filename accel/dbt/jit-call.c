@@ -176,11 +176,12 @@ bool jit_emit_syscall(JitTranslator *t, const JitInsn *in)
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, STATE(rflags));
     emit_ax_from_image(t);
     emit_transfer(t, &to);
-    emit_mov_imm(t->hot, GPR_RCX, in->rip + in->insn->len);
+    jit_emit_mov_address(t, t->hot, GPR_RCX, in->rip + in->insn->len);
     emit_flags_from_ax(t->hot);
     emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
     t->exit_mode = mode;
     jit_emit_exit(t, s->msr.lstar);
+    t->jit->exits[t->unit->first_exit + t->unit->exit_count - 1].fixed = true;
     return true;
 }
 

@@ -62,13 +62,24 @@ static void emit_address_sum(JitTranslator *t, const HostAddress *a, bool wide)
         emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, a->base);
 }
 
-void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value)
+/* A constant address, by is_constant. */
+static void emit_constant(JitTranslator *t, JitEmit *e, const DbtInsn *insn, uint64_t value)
 {
+    if (insn->flags & INSN_RIP_REL)
+        jit_emit_mov_address(t, e, HOST_ADDR, value);
+    else
+        emit_mov_imm(e, HOST_ADDR, value);
+}
+
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip)
+{
+    uint64_t value;
     HostAddress a;
 
-    *constant = is_constant(insn, rip, value);
-    if (*constant)
+    if (is_constant(insn, rip, &value)) {
+        emit_constant(t, t->hot, insn, value);
         return;
+    }
     a = load_address(t, insn);
     emit_address_sum(t, &a, insn->addr_size == 8);
 }
@@ -109,11 +120,19 @@ void jit_emit_table(JitTranslator *t, unsigned size, bool write)
     emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
 }
 
+/* The displacement just emitted is that of the entry of a constant address. */
+static void note_entry(JitTranslator *t, bool moves)
+{
+    if (moves)
+        jit_note_address(t, t->hot, JIT_ADDRESS_TLB);
+}
+
 /* false: it crosses a page. */
-static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bool write, JitPlace *place)
+static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t address, unsigned size, bool write, JitPlace *place)
 {
     uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
     int32_t entry = mmu_table_offset(jit_context(t), write) + (int32_t)(slot * sizeof(MmuEntry));
+    bool moves = insn->flags & INSN_RIP_REL;
     uint32_t retry;
     JitMiss *miss;
 
@@ -123,18 +142,24 @@ static bool check_constant(JitTranslator *t, uint64_t address, unsigned size, bo
     retry = t->hot->at;
     if ((int64_t)page == (int32_t)page) {
         emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
+        note_entry(t, moves);
         emit32(t->hot, (uint32_t)page);
+        if (moves)
+            jit_note_address(t, t->hot, JIT_ADDRESS_32_SIGNED);
     } else {
-        emit_mov_imm(t->hot, HOST_ADDR, page);
+        emit_constant(t, t->hot, insn, page);
         emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
+        note_entry(t, moves);
     }
     miss = jit_emit_miss(t, HOST_NE);
     miss->kind = JIT_MISS_CONSTANT;
     miss->retry = retry;
     miss->write = write;
     miss->address = address;
+    miss->insn = insn;
     jit_emit_unpark_flags(t);
     emit_gs(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_NO_REG, entry + (int32_t)offsetof(MmuEntry, value));
+    note_entry(t, moves);
     *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, (int32_t)(address & ~GUEST_PAGE_MASK)}, HOST_TEMP};
     return true;
 }
@@ -262,8 +287,8 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
         return false;
     if (is_constant(insn, in->rip, &value)) {
         if (!based)
-            return check_constant(t, value, size, write, place);
-        emit_mov_imm(t->hot, HOST_ADDR, value);
+            return check_constant(t, insn, value, size, write, place);
+        emit_constant(t, t->hot, insn, value);
     } else {
         a = load_address(t, insn);
         if (!based && wide && is_base_only(t, &a) && !is_hashed(t)) {
@@ -356,7 +381,7 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
         emit_call(t->cold, glue->fill_table_distance[context][miss->write]);
         break;
     case JIT_MISS_CONSTANT:
-        emit_mov_imm(t->cold, HOST_ADDR, miss->address);
+        emit_constant(t, t->cold, miss->insn, miss->address);
         emit_call(t->cold, glue->fill_table[context][miss->write]);
         break;
     default:

@@ -22,7 +22,9 @@
 
 /* For each unit there are so many exits and instructions, on average. */
 #define EXITS_PER_UNIT 5 / 2
-#define OFFSETS_PER_UNIT 12
+#define OFFSETS_PER_UNIT 18
+/* Of one unit: its instructions, the constants that depend on its address. */
+#define OFFSETS_MAX (BLOCK_MAX_INSNS + 2 * JIT_ADDRESSES_MAX)
 #define BYTES_PER_UNIT (sizeof(JitUnit) + sizeof(JitExit) * EXITS_PER_UNIT + sizeof(uint16_t) * OFFSETS_PER_UNIT)
 
 static void use_part(DbtJit *jit, unsigned part)
@@ -36,7 +38,7 @@ static bool part_has_room(const DbtJit *jit)
     const JitPart *p = &jit->parts[jit->part];
 
     return jit_code_has_room(jit) && p->units + 2 <= jit->part_units && p->exits + JIT_EXIT_MAX <= jit->part_exits &&
-           p->offsets + BLOCK_MAX_INSNS <= jit->part_offsets;
+           p->offsets + OFFSETS_MAX <= jit->part_offsets;
 }
 
 void jit_parts_make_room(DbtJit *jit)
@@ -124,7 +126,7 @@ bool jit_parts_init(DbtJit *jit)
 {
     jit->part_units = (uint32_t)(dbt_budget(jit->v, SHARE_TABLES) / BYTES_PER_UNIT / jit->part_count);
     jit->part_exits = jit->part_units * EXITS_PER_UNIT + JIT_EXIT_MAX;
-    jit->part_offsets = jit->part_units * OFFSETS_PER_UNIT + BLOCK_MAX_INSNS;
+    jit->part_offsets = jit->part_units * OFFSETS_PER_UNIT + OFFSETS_MAX;
     jit->units = table_new(jit->part_count * jit->part_units, sizeof(JitUnit));
     jit->exits = table_new(jit->part_count * jit->part_exits, sizeof(JitExit));
     jit->offsets = table_new(jit->part_count * jit->part_offsets, sizeof(uint16_t));

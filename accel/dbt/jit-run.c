@@ -133,6 +133,8 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
     uint64_t rip = jit->v->state->rip;
     JitUnit *u = jit_unit_find(jit, block, rip);
 
+    if (!u && block->units)
+        u = jit_unit_move(jit, block, rip);
     if (u)
         return u;
     if (block == jit->v->cache->once)

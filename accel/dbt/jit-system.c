@@ -312,18 +312,15 @@ bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in)
 bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in)
 {
     unsigned size = in->insn->op_size, seg = in->insn->seg;
-    bool wide = size == 8, write = in->dec.mnemonic != ZYDIS_MNEMONIC_BT, constant;
+    bool wide = size == 8, write = in->dec.mnemonic != ZYDIS_MNEMONIC_BT;
     const HostAddress word = {HOST_ADDR, HOST_TEMP, wide ? 3 : 2, 0};
     uint8_t bit = in->insn->reg;
-    uint64_t value;
 
     if (size == 2 || in->insn->addr_size != jit_word(t) || jit_is_spilled(bit) || jit_flags_live(t))
         return false;
     if (seg != SEG_DS && seg != SEG_SS && seg != SEG_ES && !(seg == SEG_CS && !t->is32))
         return false;
-    jit_emit_ea(t, in->insn, in->rip, &constant, &value);
-    if (constant)
-        emit_mov_imm(t->hot, HOST_ADDR, value);
+    jit_emit_ea(t, in->insn, in->rip);
     emit_rr(t->hot, true, wide ? HOST_LOAD : 0x63, HOST_TEMP, jit_host(bit)); /* movsxd */
     emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xfb, wide ? 6 : 5}, 4); /* sar r11, */
     jit_emit_access(t, &word, size, write);

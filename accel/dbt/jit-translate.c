@@ -26,12 +26,9 @@ static bool emit_nothing(JitTranslator *t, const JitInsn *in)
 static bool emit_lea_insn(JitTranslator *t, const JitInsn *in)
 {
     uint8_t guest = in->insn->reg;
-    bool spilled = jit_is_spilled(guest), constant;
-    uint64_t value;
+    bool spilled = jit_is_spilled(guest);
 
-    jit_emit_ea(t, in->insn, in->rip, &constant, &value);
-    if (constant)
-        emit_mov_imm(t->hot, HOST_ADDR, value);
+    jit_emit_ea(t, in->insn, in->rip);
     if (spilled && in->dec.operand_width == 16)
         return false;
     if (spilled) {
@@ -190,6 +187,7 @@ static bool emit_it(JitTranslator *t, const JitInsn *in)
 static void emit_insn(JitTranslator *t, const JitInsn *in)
 {
     uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count, note = t->x87_note;
+    uint16_t addresses = t->unit->address_count;
 
     t->miss_count = 0;
     t->miss_flags = false;
@@ -203,6 +201,7 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
     t->hot->at = hot;
     t->cold->at = cold;
     t->unit->exit_count = exits;
+    t->unit->address_count = addresses;
     t->jit->stats.fallbacks++;
     t->unit->pure &= in->dec.meta.category == ZYDIS_CATEGORY_STRINGOP;
     emit_interpreted(t);
@@ -234,6 +233,8 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
     t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
     u->begin = t->hot->at;
+    u->cold = t->cold->at;
+    u->fixed = t->is32 || block->crosses;
     t->flags_in_frame = t->x87 = false;
     t->vectors = 0;
     t->x87_note = 0;

@@ -37,7 +37,7 @@ typedef bool (*JitEmitter)(JitTranslator *t, const JitInsn *in);
 struct JitInsn {
     const DbtInsn *insn;
     const uint8_t *bytes;
-    uint64_t rip;
+    uint64_t rip; /* what it is part of in the code is noted: jit_note_address */
     ZydisDecodedInstruction dec;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     JitEmitter emit; /* NULL: the interpreter's */
@@ -61,6 +61,7 @@ typedef struct JitMiss {
     bool write;
     uint32_t site;  /* from GS */
     uint64_t address;
+    const DbtInsn *insn; /* whose address it is */
 } JitMiss;
 
 /* Where an operand is on the host, and a scratch register that says nothing about it. */
@@ -149,10 +150,15 @@ void jit_emit_unpark_flags(JitTranslator *t);
 /* The second half wherever flags are parked. */
 void jit_emit_flags_back(JitEmit *e);
 
+/* --- jit-move.c --- */
+/* The 4 or 8 bytes just emitted depend on the unit's address. */
+void jit_note_address(JitTranslator *t, JitEmit *e, JitAddressKind kind);
+/* mov reg, value: an address in the distance from the unit that it has now. */
+void jit_emit_mov_address(JitTranslator *t, JitEmit *e, uint8_t reg, uint64_t value);
+
 /* --- jit-memory.c --- */
-/* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. *constant: it is
- * *value, and nothing was emitted. */
-void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, bool *constant, uint64_t *value);
+/* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. */
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip);
 /* Checks the memory operand; *place is where it is. spare: a scratch register has to be left. false:
  * not by inline code. */
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place);

@@ -51,7 +51,7 @@ static gboolean page_key_equal(gconstpointer a, gconstpointer b)
     return x->linear == y->linear && x->gpa == y->gpa && x->mode == y->mode;
 }
 
-static uint32_t page_id(DbtJit *jit, uint64_t linear, uint64_t gpa)
+uint32_t jit_page_id(DbtJit *jit, uint64_t linear, uint64_t gpa)
 {
     PageKey key = {linear >> GUEST_PAGE_BITS, gpa >> GUEST_PAGE_BITS, jit->mode};
     gpointer id = g_hash_table_lookup(jit->page_ids, &key);
@@ -149,8 +149,9 @@ JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
         .id = id,
         .mode = jit->mode,
         .pure = true,
-        .page_id = page_id(jit, rip, block->gpa),
-        .next_page_id = block->crosses ? page_id(jit, rip + GUEST_PAGE_SIZE, block->gpa_next) : 0,
+        .stays = jit_unit_is_back(jit, block, rip),
+        .page_id = jit_page_id(jit, rip, block->gpa),
+        .next_page_id = block->crosses ? jit_page_id(jit, rip + GUEST_PAGE_SIZE, block->gpa_next) : 0,
         .first_exit = jit->part * jit->part_exits + part->exits,
         .offsets = jit->part * jit->part_offsets + part->offsets,
     };
@@ -190,7 +191,7 @@ void jit_unit_publish(DbtJit *jit, JitUnit *unit)
 
     part->units++;
     part->exits += unit->exit_count;
-    part->offsets += unit->block->count;
+    part->offsets += unit->block->count + 2u * unit->address_count;
     unit->valid = true;
     list_by_page(jit, unit);
     if (unit->next_page_id)
@@ -295,11 +296,8 @@ static void forget_in_page(DbtJit *jit, const JitUnit *unit)
         jit->units[next - 1].prev_in_page = prev;
 }
 
-void jit_unit_drop(DbtJit *jit, JitUnit *unit)
+void jit_unit_isolate(DbtJit *jit, JitUnit *unit)
 {
-    JitUnit **link = &unit->block->units;
-
-    unit->valid = false;
     while (unit->incoming) {
         JitExit *exit = &jit->exits[unit->incoming - 1];
 
@@ -309,14 +307,22 @@ void jit_unit_drop(DbtJit *jit, JitUnit *unit)
     for (uint32_t i = 0; i < unit->exit_count; i++)
         forget_link(jit, &jit->exits[unit->first_exit + i]);
     forget_jump(jit, unit);
+    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].unit == unit->id)
+        jit->pending_exit = 0;
+}
+
+void jit_unit_drop(DbtJit *jit, JitUnit *unit)
+{
+    JitUnit **link = &unit->block->units;
+
+    unit->valid = false;
+    jit_unit_isolate(jit, unit);
     forget_in_page(jit, unit);
     if (unit->next_page_id)
         forget_in_page(jit, &jit->units[unit->id + 1]);
     while (*link != unit)
         link = &(*link)->next_of_block;
     *link = unit->next_of_block;
-    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].unit == unit->id)
-        jit->pending_exit = 0;
     jit->stats.units_dropped++;
 }
 

@@ -5,6 +5,7 @@
  *     jit-run.c        the dispatcher: block -> unit, exits, links
  *     jit-unit.c       units of a vCPU: invalidation, modes, jump cache, page ids
  *     jit-part.c       memory for them: a ring of parts
+ *     jit-move.c       the same code at another address
  *     jit-code.c       the code buffer and the code that enters, leaves and calls the interpreter
  *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
  *     jit-flags.c      which flags are alive where
@@ -153,8 +154,13 @@ typedef struct JitUnit {
     bool pure;            /* registers and memory are all it works on */
     uint32_t flags_out;   /* arithmetic flags all its direct successors need */
     uint32_t flags_undefined; /* at its exits, for lock-step */
+    uint32_t cold;        /* where its stubs begin */
+    uint16_t address_count; /* constants in its code that its address is part of (jit-move.c) */
+    bool fixed;           /* not to be moved */
+    bool stays;           /* moved only if all of the block's do */
+    uint64_t traces;      /* of the pages it has been in (jit-move.c) */
     int save_point;       /* behind this instruction the flags are in frame.flags */
-    uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n] */
+    uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n]; behind them JitAddress */
     uint32_t first_site[2], site_count[2]; /* of loads, of stores; numbers in their pool */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
     uint32_t next_in_page, prev_in_page; /* id + 1, by generation counter */
@@ -171,7 +177,27 @@ typedef struct JitExit {
     uint32_t next;    /* index + 1, in the target's list */
     uint8_t mode;     /* of the vCPU at this exit */
     bool far, back;
+    bool fixed;       /* rip is not relative to the unit's */
 } JitExit;
+
+/* A constant in a unit's code that changes when the unit is moved. Two of jit->offsets. */
+typedef enum JitAddressKind {
+    JIT_ADDRESS_64,
+    JIT_ADDRESS_32,        /* zero-extended */
+    JIT_ADDRESS_32_SIGNED,
+    JIT_ADDRESS_TLB,       /* displacement from GS of an entry of the tables */
+    JIT_ADDRESS_ITLB,      /* displacement from GS of the unit's page in the itlb */
+    JIT_ADDRESS_PAGE_ID,
+} JitAddressKind;
+
+typedef struct JitAddress {
+    uint16_t at;   /* from the unit's begin, or that of its stubs */
+    uint8_t kind;  /* JitAddressKind */
+    bool cold;
+} JitAddress;
+
+G_STATIC_ASSERT(sizeof(JitAddress) == 2 * sizeof(uint16_t));
+#define JIT_ADDRESSES_MAX 128u
 
 /* What translated code says when it comes back: unit << 8 | one of these. */
 enum {
@@ -207,6 +233,7 @@ typedef struct JitStats {
     uint64_t fallbacks; /* instructions translated into a call of the interpreter */
     uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted, indirect_misses;
+    uint64_t moved;       /* to another linear address */
     uint64_t sites_adapted; /* units made anew because their sites missed */
     uint64_t parts_recycled;
 } JitStats;
@@ -353,9 +380,21 @@ uint8_t jit_mode_of(DbtJit *jit, uint32_t key);
 JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip);
 /* Its code is complete. */
 void jit_unit_publish(DbtJit *jit, JitUnit *unit);
+/* Nobody gets into it from where it was known, nor from it anywhere, but by the dispatcher. */
+void jit_unit_isolate(DbtJit *jit, JitUnit *unit);
 /* Nobody enters it any more. */
 void jit_unit_drop(DbtJit *jit, JitUnit *unit);
 JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
+/* What itlbs know the (linear page, physical page, mode) by. */
+uint32_t jit_page_id(DbtJit *jit, uint64_t linear, uint64_t gpa);
+/* Where a linear page is in a mode's itlb, from GS. */
+static inline uint32_t jit_itlb_offset(const DbtJit *jit, uint8_t mode, uint64_t linear)
+{
+    size_t slot = linear >> GUEST_PAGE_BITS & (JIT_ITLB_SIZE - 1);
+
+    return jit_area_offset(jit, offsetof(JitArea, mode) + mode * sizeof(JitModeArea) + offsetof(JitModeArea, itlb)) +
+           (uint32_t)(slot * sizeof(uint32_t));
+}
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target);
 /* The unit was found through the TLB: its page is where it was, and indirect branches may go to it. */
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit);
@@ -366,6 +405,12 @@ void jit_units_sync(DbtJit *jit);
 void jit_units_flush(DbtJit *jit);
 void jit_units_init(DbtJit *jit);
 void jit_units_release(DbtJit *jit);
+
+/* --- jit-move.c --- */
+/* A unit of the block's for this mode and another address becomes the one for rip; NULL: make a new one. */
+JitUnit *jit_unit_move(DbtJit *jit, DbtBlock *block, uint64_t rip);
+/* One of the block's was at rip, very probably, and has been moved from there. */
+bool jit_unit_is_back(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
 
 /* --- jit-site.c --- */
 void jit_sites_init(DbtJit *jit);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The same code at several linear addresses (accel/dbt/jit-move.c). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "accel/dbt/jit.h"
+#include "dbt-rig.h"
+
+static const DbtVcpu *vcpu_of(Rig *rig)
+{
+    return rig->machine->vcpus[0]->accel;
+}
+
+/*
+ * Code that says where it is, in each way an address gets into translated code: RAX, a return address in
+ * RBX, RCX by an indirect jump. Counts its runs at RIG_DATA.
+ */
+GUEST(where_am_i, "lea where_am_i(%rip), %rax\n"
+                  "incl where_am_i + 0x10000(%rip)\n"
+                  "movl $5, where_am_i + 0x11000(%rip)\n"
+                  "mov where_am_i + 0x11000(%rip), %edx\n"
+                  "mov $70, %esi\n"
+                  "bts %rsi, where_am_i + 0x12000(%rip)\n"
+                  "call 2f\n"
+                  "1: lea 3f(%rip), %rcx\n"
+                  "jmp *%rcx\n"
+                  "2: mov (%rsp), %rbx\n"
+                  "ret\n"
+                  "3: dec %edx\n"
+                  "jnz 3b\n"
+                  "lea 1b(%rip), %rdi\n"
+                  "lea 3b(%rip), %rsi\n");
+
+/* 512 GiB and 1 GiB from each other, as programs and libraries are. */
+static const uint64_t elsewhere[] = {0, 1ull << 30, 0x55ull << 39, 0x7full << 39, ~0ull << 47, ~0ull << 39 | 1ull << 30};
+
+static void map_elsewhere(Rig *rig)
+{
+    uint64_t *pml4 = rig_mem(rig, 0x2000), *pdpt = rig_mem(rig, 0x3000);
+
+    pdpt[1] = pdpt[0];
+    for (size_t i = 0; i < G_N_ELEMENTS(elsewhere); i++)
+        pml4[elsewhere[i] >> 39 & 511] = pml4[0];
+}
+
+/* Loads nothing: the code is in memory. */
+static void run_at(Rig *rig, uint64_t base)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    rig_mode(rig, 0, 64);
+    s->rip = base + RIG_CODE;
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RAX], base + RIG_CODE);
+    assert_int_equal(s->gpr[GPR_RBX], s->gpr[GPR_RDI]);
+    assert_int_equal(s->gpr[GPR_RCX], s->gpr[GPR_RSI]);
+    assert_int_equal(s->gpr[GPR_RBX] >> 12, (base + RIG_CODE) >> 12);
+}
+
+static void code_runs_at_any_address_and_is_translated_a_few_times_only(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    uint64_t units = 0;
+
+    RIG_LOAD(rig, where_am_i);
+    map_elsewhere(rig);
+    for (unsigned round = 0; round < 40; round++) {
+        for (size_t i = 0; i < G_N_ELEMENTS(elsewhere); i++)
+            run_at(rig, elsewhere[i]);
+        if (v->jit && round == 1)
+            units = v->jit->stats.units;
+    }
+    assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA), 40 * G_N_ELEMENTS(elsewhere));
+    assert_int_equal(*(uint64_t *)rig_mem(rig, RIG_DATA + 0x2008), 1 << 6);
+    if (!v->jit)
+        return;
+    assert_true(v->jit->stats.moved > 40);
+    assert_true(v->jit->stats.units < 3 * units);
+}
+
+static void two_processes_do_not_take_their_code_from_each_other_for_ever(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    uint64_t units, moved;
+
+    RIG_LOAD(rig, where_am_i);
+    map_elsewhere(rig);
+    for (unsigned round = 0; round < 4; round++) {
+        run_at(rig, elsewhere[2]);
+        run_at(rig, elsewhere[3]);
+    }
+    if (!v->jit)
+        return;
+    units = v->jit->stats.units;
+    moved = v->jit->stats.moved;
+    for (unsigned round = 0; round < 4; round++) {
+        run_at(rig, elsewhere[2]);
+        run_at(rig, elsewhere[3]);
+    }
+    assert_int_equal(v->jit->stats.units, units);
+    assert_int_equal(v->jit->stats.moved, moved);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_CASE(code_runs_at_any_address_and_is_translated_a_few_times_only),
+        RIG_CASE(two_processes_do_not_take_their_code_from_each_other_for_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
