@@ -21,6 +21,7 @@
 #include "accel/dbt/decode.h"
 #include "accel/dbt/exec.h"
 #include "accel/dbt/guest-debug.h"
+#include "accel/dbt/mmu-priv.h"
 #include "accel/dbt/ops.h"
 #include "accel/dbt/sys.h"
 #include "core/error.h"
@@ -212,14 +213,17 @@ static void dbt_vcpu_release(Vcpu *cpu)
     cpu->accel = NULL;
 }
 
+/* Without tb-size: translated code and TLBs of all vCPUs together. */
+#define MEMORY_DEFAULT (64 * MIB)
 /* What a vCPU gets at least. */
 #define BUDGET_MIN (1 * MIB)
 
 size_t dbt_budget(const DbtVcpu *v, unsigned share)
 {
-    size_t all = MAX(v->accel->tb_size * MIB / MAX(v->cpu->machine->smp.cpus, 1), BUDGET_MIN);
+    size_t cpus = MAX(v->cpu->machine->smp.cpus, 1), tlbs = cpus * dbt_mmu_tables_size();
+    size_t all = v->accel->tb_size ? v->accel->tb_size * MIB : MEMORY_DEFAULT - MIN(tlbs, MEMORY_DEFAULT);
 
-    return all / 64 * share;
+    return MAX(all / cpus, BUDGET_MIN) / 64 * share;
 }
 
 static bool dbt_vcpu_init(Vcpu *cpu, GError **errp)
@@ -275,10 +279,9 @@ static const Property dbt_props[] = {
     {.name = "tb-size",
      .kind = PROP_U32,
      .offset = offsetof(DbtAccel, tb_size),
-     .def = "48",
+     .def = "0",
      .help = "MiB of translated code, shared out among the vCPUs (at least 1 each); one and a half times as much at most for what is "
-             "known about it and for decoded code",
-     .min = 1,
+             "known about it and for decoded code. 0: what 64 MiB leave beside the vCPUs' TLBs",
      .max = 4096},
     {.name = "interpret",
      .kind = PROP_BOOL,

@@ -356,7 +356,7 @@ static void emit_glue(DbtJit *jit)
 void jit_code_use_part(DbtJit *jit, unsigned part)
 {
     uint32_t begin = jit->after_glue + part * jit->part_code;
-    uint32_t cold = (uint32_t)align_up(begin + jit->part_code / 8 * 5, 64);
+    uint32_t cold = (uint32_t)align_up(begin + jit->part_code / 5 * 3, 64);
 
     jit->hot = (JitEmit){.base = jit->rw, .at = begin, .end = cold};
     jit->cold = (JitEmit){.base = jit->rw, .at = cold, .end = begin + jit->part_code};

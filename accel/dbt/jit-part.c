@@ -18,11 +18,11 @@
 #include "accel/dbt/mmu-priv.h"
 
 /* For so many bytes of translated code, in 64ths. */
-#define SHARE_TABLES 36
+#define SHARE_TABLES 40
 
 /* For each unit there are so many exits and instructions, on average. */
-#define EXITS_PER_UNIT 5 / 2
-#define OFFSETS_PER_UNIT 18
+#define EXITS_PER_UNIT 9 / 4
+#define OFFSETS_PER_UNIT 17
 /* Of one unit: its instructions, the constants that depend on its address. */
 #define OFFSETS_MAX (BLOCK_MAX_INSNS + 2 * JIT_ADDRESSES_MAX)
 #define BYTES_PER_UNIT (sizeof(JitUnit) + sizeof(JitExit) * EXITS_PER_UNIT + sizeof(uint16_t) * OFFSETS_PER_UNIT)
@@ -55,8 +55,10 @@ void jit_parts_make_room(DbtJit *jit)
     for (uint32_t i = 0; i < p->units; i++) {
         JitUnit *u = &jit->units[jit->part * jit->part_units + i];
 
-        if (u->valid)
+        if (u->valid) {
+            u->block->heat = 0; /* it may not be worth it any more */
             jit_unit_drop(jit, u);
+        }
     }
     jit->stats.parts_recycled += p->units > 0;
     *p = (JitPart){0};

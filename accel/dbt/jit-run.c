@@ -300,8 +300,8 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     if (!jit_code_init(jit, errp))
         return false;
     if (!jit_parts_init(jit))
-        return error_set_errno(errp, errno, "cannot map tables for %u MiB of translated code (-accel dbt,tb-size=)",
-                               v->accel->tb_size);
+        return error_set_errno(errp, errno, "cannot map tables for %zu KiB of translated code (-accel dbt,tb-size=)",
+                               dbt_budget(v, 64) / KIB);
     if (v->accel->lock_step)
         jit_lockstep_init(jit);
     jit_units_init(jit);
