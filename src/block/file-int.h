@@ -31,7 +31,8 @@ typedef struct FileNode {
     struct {             /* file-now.c; atomics; of reads and of writes */
         bool unknown[2];     /* the file system does not know RWF_NOWAIT */
         unsigned misses[2];  /* in a row */
-        int64_t resume_ns;   /* after a plain write that took long: none until then */
+        int64_t average_ns;  /* that a plain write takes */
+        int64_t resume_ns;   /* no plain writes until then */
     } now;
     int flush_error;     /* atomic: of the first fdatasync that failed; later ones would lie */
     pthread_mutex_t grow_lock; /* changes of node.size */

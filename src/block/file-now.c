@@ -8,8 +8,9 @@
  *     writes    RWF_NOWAIT where the file system knows it (XFS, btrfs, block devices). Where it does not (ext4) a plain write,
  *               but only from the thread of a loop that is not the main one: nobody waits for that but its own requests
  *
- * A plain write can be held up: the host slows down who dirties pages faster than its disk takes them. After one that took
- * long, writes are the engine's for several times as long, so that the thread is there for others most of the time.
+ * A plain write can be held up: the host slows down who dirties pages faster than its disk takes them. When writes take long on
+ * average, they are the engine's for several times as long, so that the thread is there for others most of the time. The average
+ * is what tells that from another process having its turn on the CPU in the midst of one.
  *
  * Locking: what is learnt is in atomics; threads that race learn a little less.
  */
@@ -21,8 +22,9 @@
 
 #define NOW_BYTES (64u << 10)         /* more is copied beside the submitter, */
 #define WRITE_NOW_BYTES (1u << 20)    /* but writes of one file wait for each other in any case */
-#define PATIENCE_NS (1 * NS_PER_MS)   /* for a plain write */
-#define PAUSE_FACTOR 4                /* what follows one that took longer, in its own time */
+#define AVERAGE_OF 16                 /* plain writes, the last ones weighing most */
+#define PATIENCE_NS (1 * NS_PER_MS)   /* for their average */
+#define PAUSE_FACTOR 4                /* how much longer than the writes the pause is */
 #define MISSES_IN_A_ROW 16            /* from then on only one in as many is tried */
 
 /* Looks for one worth a try after many that were not. */
@@ -63,10 +65,14 @@ static bool may_be_held_up(void)
 
 static void note_duration(FileNode *file, int64_t start_ns, int64_t end_ns)
 {
-    int64_t took_ns = end_ns - start_ns;
+    int64_t average_ns = __atomic_load_n(&file->now.average_ns, __ATOMIC_RELAXED);
 
-    if (took_ns > PATIENCE_NS)
-        __atomic_store_n(&file->now.resume_ns, end_ns + PAUSE_FACTOR * took_ns, __ATOMIC_RELAXED);
+    average_ns += (end_ns - start_ns - average_ns) / AVERAGE_OF;
+    if (average_ns > PATIENCE_NS) {
+        __atomic_store_n(&file->now.resume_ns, end_ns + PAUSE_FACTOR * AVERAGE_OF * average_ns, __ATOMIC_RELAXED);
+        average_ns = 0;
+    }
+    __atomic_store_n(&file->now.average_ns, average_ns, __ATOMIC_RELAXED);
 }
 
 static bool write_plainly(FileNode *file, const BlockIo *io)

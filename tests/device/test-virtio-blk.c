@@ -516,6 +516,25 @@ static void a_queue_reset_waits_for_its_requests(void **state)
     expect_data(d, DATA, pattern(5), 512);
 }
 
+/* Only that it is not too fast can be told on a busy host. */
+static void a_limit_holds_back_what_comes_too_fast(void **state)
+{
+    static const char *const limits[] = { ",throttling.iops-total=100", ",throttling.bps-write=51200",
+                                          ",throttling.iops-write=100,throttling.iops-write-max=110,throttling.iops-write-max-length=1" };
+    /* After the bucket's tenth of a second, or the burst's second, 100 of them a second. */
+    static const unsigned free_requests[] = { 10, 10, 110 }, requests[] = { 40, 40, 140 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
+        Disk *d = disk_new(limits[i], "", false);
+        vd_start(&d->drv, &d->ring, F_ALL, 16);
+        int64_t start_us = g_get_monotonic_time();
+        for (unsigned n = 0; n < requests[i]; n++)
+            assert_int_equal(request(d, T_OUT, n, 512), S_OK);
+        assert_true(g_get_monotonic_time() - start_us >= 10000 * (int64_t)(requests[i] - free_requests[i] - 2));
+        disk_end(d);
+    }
+}
+
 static void a_drive_with_if_virtio_gets_its_device(void **state)
 {
     g_autofree char *path = NULL;
@@ -554,6 +573,7 @@ int main(void)
         cmocka_unit_test(a_batch_of_neighbours_arrives_as_it_was_sent),
         disk_test(the_write_cache_follows_the_negotiation),
         cmocka_unit_test(a_reset_with_requests_out_leaves_a_working_disk),
+        cmocka_unit_test(a_limit_holds_back_what_comes_too_fast),
         cmocka_unit_test(a_drive_with_if_virtio_gets_its_device),
         disk_test(a_queue_reset_waits_for_its_requests),
     };

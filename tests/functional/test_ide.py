@@ -62,9 +62,7 @@ def linux_finds_four_drives_reads_writes_and_trims():
     cd, cd_data = image("cd.iso", 4 * MIB, 2)
     slaves = [image(f"slave{n}.img", MIB + n * 512, n)[0] for n in (3, 4)]
     with boot("-drive", f"file={disk},format=raw,if=ide,index=0,discard=unmap",
-              "-drive", f"file={slaves[0]},format=raw,index=1",
-              "-drive", f"file={cd},format=raw,index=2,media=cdrom",
-              "-drive", f"file={slaves[1]},format=raw,index=3") as vm:
+              "-hdb", slaves[0], "-drive", f"file={cd},format=raw,index=2,media=cdrom", "-hdd", slaves[1]) as vm:
         load_drivers(vm)
         hd, cdrom = device_at(vm, "0:0:0:0"), device_at(vm, "1:0:0:0")
         for number, place in ((3, "0:0:1:0"), (4, "1:0:1:0")):
@@ -78,6 +76,7 @@ def linux_finds_four_drives_reads_writes_and_trims():
         check_log(vm)
         vm.send("poweroff -f\n")
         assert vm.wait(60) == 0, vm.errors
+        assert vm.errors.count("its format was not given and is taken to be raw") == 2, vm.errors
     with open(disk, "rb") as source:
         now = source.read()
     assert now[MIB:5 * MIB] == cd_data, "what the guest wrote is not in the image"
