@@ -52,7 +52,8 @@ void block_io_punt(BlockIo *io);
 
 /* Runs the completions that are there; returns how many. The loop's own thread. */
 unsigned block_loop_reap(EventLoop *loop);
-/* Waits until there may be some, or block_loop_kick. The loop's own thread; machine_lock is let go of meanwhile. */
+/* Waits until there may be some, or block_loop_kick, and runs those that are there. The loop's own thread; machine_lock is let go of
+ * meanwhile. Completions from before it are for block_loop_reap. */
 void block_loop_wait(EventLoop *loop);
 void block_loop_kick(EventLoop *loop);
 /*

@@ -60,7 +60,7 @@ EventLoop *event_loop_main(void);
 /* The calling thread's own loop; NULL on threads without one (vCPUs, workers). */
 EventLoop *event_loop_current(void);
 GMainContext *event_loop_context(EventLoop *loop);
-/* Runs until event_loop_quit(), on the calling thread, whose loop it becomes. */
+/* Runs until event_loop_quit(), on the calling thread, whose loop it is meanwhile. */
 void event_loop_run(EventLoop *loop);
 void event_loop_quit(EventLoop *loop);
 /* Wakes the loop's poll. Any thread. */

@@ -264,12 +264,12 @@ static void drain_on_loop(BlockBackend *blk, EventLoop *loop, bool holder)
 {
     pthread_mutex_lock(&blk->lock);
     blk->drain_loops = g_slist_prepend(blk->drain_loops, loop);
-    while (busy_locked(blk, holder)) {
-        pthread_mutex_unlock(&blk->lock);
-        if (!block_loop_reap(loop) && busy(blk, holder))
-            block_loop_wait(loop);
-        pthread_mutex_lock(&blk->lock);
-    }
+    pthread_mutex_unlock(&blk->lock);
+    if (busy(blk, holder))
+        block_loop_reap(loop);
+    while (busy(blk, holder))
+        block_loop_wait(loop);
+    pthread_mutex_lock(&blk->lock);
     blk->drain_loops = g_slist_remove(blk->drain_loops, loop);
     pthread_mutex_unlock(&blk->lock);
 }

@@ -141,15 +141,19 @@ static BlockIo *take_done(BlockLoop *bl)
     return io;
 }
 
-unsigned block_loop_reap(EventLoop *loop)
+static void empty_efd(const BlockLoop *bl)
 {
-    BlockLoop *bl = block_loop_of(loop);
-    unsigned count = 0;
     uint64_t signals;
-    BlockIo *io;
     ssize_t n = read(bl->efd, &signals, sizeof(signals));
 
     (void)n; /* EAGAIN: nobody signalled; whoever asks wants to know all the same */
+}
+
+static unsigned reap(BlockLoop *bl)
+{
+    unsigned count = 0;
+    BlockIo *io;
+
     bl->reaping++;
     blk_plug(); /* what the callbacks submit goes to the host together */
     for (BlockLoopEngine *e = __atomic_load_n(&bl->engines, __ATOMIC_ACQUIRE); e; e = e->next)
@@ -163,6 +167,14 @@ unsigned block_loop_reap(EventLoop *loop)
     if (count >= BLOCK_REAP_BUDGET)
         signal_efd(bl);
     return count;
+}
+
+unsigned block_loop_reap(EventLoop *loop)
+{
+    BlockLoop *bl = block_loop_of(loop);
+
+    empty_efd(bl);
+    return reap(bl);
 }
 
 /* On its own thread, what is added while it reaps is reaped; so it is by who stands in. */
@@ -201,8 +213,11 @@ void block_loop_wait(EventLoop *loop)
     if (plugged_loop && plugged_loop != loop)
         flush_engines(block_loop_of(plugged_loop));
     unsigned depth = machine_lock_release();
-    poll(&pfd, 1, -1); /* EINTR: the caller looks again */
+    int ready = poll(&pfd, 1, -1); /* EINTR: the caller looks again */
     machine_lock_restore(depth);
+    if (ready > 0)
+        empty_efd(bl);
+    reap(bl);
 }
 
 void block_loop_kick(EventLoop *loop)

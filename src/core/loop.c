@@ -171,6 +171,7 @@ GMainContext *event_loop_context(EventLoop *loop)
 void event_loop_run(EventLoop *loop)
 {
     bool is_main = loop == event_loop_main();
+    EventLoop *before = current_loop;
 
     current_loop = loop;
     if (is_main)
@@ -183,6 +184,7 @@ void event_loop_run(EventLoop *loop)
         machine_unlock();
     else
         g_main_context_pop_thread_default(loop->context);
+    current_loop = before;
 }
 
 void event_loop_quit(EventLoop *loop)

@@ -76,8 +76,6 @@ static void ended(Bench *b, int ret)
     if (ret < 0 && !b->error)
         b->error = ret;
     fill_queue(b);
-    if (!b->running)
-        event_loop_quit(b->loop);
 }
 
 static void request_done(BlockRequest *req, int ret)
@@ -141,9 +139,13 @@ static void fill_queue(Bench *b)
     blk_unplug();
 }
 
-static void begin(void *opaque)
+static void run_on_loop(void *opaque)
 {
-    fill_queue(opaque);
+    Bench *b = opaque;
+
+    fill_queue(b);
+    blk_drain(b->blk); /* each that ends starts the next */
+    event_loop_quit(b->loop);
 }
 
 /* How long they took; b->error says how they ended. */
@@ -158,7 +160,7 @@ static int64_t run_all(Bench *b, void *buf)
         b->idle = g_slist_prepend(b->idle, &slots[i]);
     }
     int64_t start = clock_get_ns(VMCLOCK_MONO);
-    event_loop_call(b->loop, begin, b);
+    event_loop_call(b->loop, run_on_loop, b);
     event_loop_run(b->loop);
     int64_t ns = clock_get_ns(VMCLOCK_MONO) - start;
     event_loop_free(b->loop);
