@@ -29,10 +29,10 @@ uint64_t jit_branch_target(const JitInsn *in)
 
 void jit_emit_save_flags(JitTranslator *t)
 {
-    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RAX);
+    emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RAX);
     emit_flags_to_ax(t->hot);
     emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(flags));
-    emit_rr(t->hot, true, HOST_LOAD, GPR_RAX, HOST_TEMP);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RAX, HOST_ADDR);
 }
 
 static void emit_load_flags(JitTranslator *t)
@@ -53,14 +53,12 @@ static uint32_t emit_leave_stub(JitTranslator *t, uint32_t what, bool flags_in_f
     return stub;
 }
 
-/* jmp (cc HOST_NO_REG) or jcc to rip. */
-static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
+static JitExit *new_exit(JitTranslator *t, uint64_t rip, uint64_t from)
 {
     uint32_t number = t->unit->exit_count++;
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
 
     g_assert(number < JIT_EXIT_MAX);
-    jit_emit_x87_note(t, t->hot);
     *exit = (JitExit){
         .rip = rip,
         .unit = t->unit->id,
@@ -69,12 +67,33 @@ static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
         .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
         .back = rip <= from,
     };
+    return exit;
+}
+
+/* jmp (cc HOST_NO_REG) or jcc to rip. */
+static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
+{
+    JitExit *exit;
+
+    jit_emit_x87_note(t, t->hot);
+    exit = new_exit(t, rip, from);
     exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
 }
 
 void jit_emit_exit(JitTranslator *t, uint64_t rip)
 {
     emit_exit(t, rip, t->insns[t->count - 1].rip, HOST_NO_REG);
+}
+
+void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
+{
+    const JitInsn *in = &t->insns[t->index];
+    JitExit *exit = new_exit(t, in->rip, in->rip);
+
+    exit->plain = true;
+    exit->in_frame = t->flags_in_frame;
+    exit->patch = patch;
+    emit_patch(t->cold, patch, exit->stub);
 }
 
 void jit_emit_indirect(JitTranslator *t)
@@ -133,6 +152,7 @@ void jit_emit_entries(JitTranslator *t)
 
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
 {
+    t->keeps_temp = true;
     emit_exit(t, jit_branch_target(in), in->rip, in->dec.opcode & 15);
     return true;
 }
@@ -216,9 +236,9 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
         emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
         return true;
     }
-    if (!emit_load_target(t, in, HOST_TEMP))
+    if (!emit_load_target(t, in, HOST_ADDR))
         return false;
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, FRAME(temp));
+    emit_rm(t->hot, true, HOST_STORE, HOST_ADDR, GPR_RSP, FRAME(temp));
     emit_push_return(t, in);
     emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, FRAME(temp));
     jit_emit_indirect(t);

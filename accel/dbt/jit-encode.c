@@ -260,7 +260,7 @@ static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
 
-    *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_ADDR, HOST_TEMP}, .swapped = HOST_NO_REG};
+    *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_TEMP, HOST_ADDR}, .swapped = HOST_NO_REG};
     f->memory = place != NULL;
     f->pool_count = 2;
     if (place) {
@@ -393,7 +393,7 @@ static void emit_evex(JitEmit *e, const Fields *f, const JitInsn *in)
     emit_bytes(e, in->bytes + dec->raw.imm[0].offset, dec->raw.imm[0].size / 8);
 }
 
-static const ZydisDecodedOperand *memory_operand(const JitInsn *in)
+const ZydisDecodedOperand *jit_memory_operand(const JitInsn *in)
 {
     for (unsigned i = 0; i < in->dec.operand_count; i++) {
         if (in->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -423,7 +423,7 @@ static bool emit_memory(JitTranslator *t, const JitInsn *in, const ZydisDecodedO
 
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
 {
-    const ZydisDecodedOperand *mem = memory_operand(in);
+    const ZydisDecodedOperand *mem = jit_memory_operand(in);
     /* Any place tells how many scratch registers are needed. */
     JitPlace place = {{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
     Fields f;
@@ -448,5 +448,6 @@ bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
         if (f.spilled[i].store)
             jit_emit_store_spill(t, f.spilled[i].guest, f.spilled[i].host);
     }
+    t->keeps_temp |= !mem && f.pool_count;
     return true;
 }

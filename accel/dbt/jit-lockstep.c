@@ -164,14 +164,14 @@ static DbtStep run_from(DbtVcpu *v, const DbtBlock *b, unsigned n)
 }
 
 /* Translated code may end before its unit does: when an instruction changed what it takes for granted (the x87
- * exceptions unmasked, say), or for a request, in the middle of a repeated string instruction. The interpreter does
- * the rest, the string piece by piece. */
+ * exceptions unmasked, say), for a request, in the middle of a repeated string instruction, or before the first
+ * access of a group. The interpreter does the rest, the string piece by piece. */
 static DbtStep finish(DbtVcpu *v, const JitUnit *unit, DbtStep step)
 {
     const DbtBlock *b = unit->block;
 
     for (unsigned pieces = 0; pieces < FINISH_MAX; pieces++) {
-        unsigned n = at_repetition(v, unit) ? 0 : 1;
+        unsigned n = 0;
 
         while (n < b->count && unit->rip + b->insns[n].offset != v->state->rip)
             n++;
@@ -208,7 +208,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     *v->state = journal->before;
     step = jit_run_unit(jit, unit);
     dbt_jit_x87_home(v);
-    if (step != DBT_FAULT && v->state->rip != journal->after.rip)
+    if (step != DBT_FAULT && (v->state->rip != journal->after.rip || jit->left_early))
         step = finish(v, unit, step);
     if (step == DBT_FAULT)
         report(jit, unit, "faults");

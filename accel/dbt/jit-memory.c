@@ -11,13 +11,15 @@
  *     in the table         mov  r11d, r10d ; shr r11d, 8 ; and r11d, 0xfff0     index of the entry, in bytes
  *                          sub  r10, gs:[r11 + table]
  *                          cmp  r10, 4096 - size ; ja miss
- *                          add  r10, gs:[r11 + table + 8]        the access is at [r10]
+ *                          mov  r11, gs:[r11 + table + 8]        the access is at [address + r11]
  *
  *     constant address     cmp  gs:[entry], page ; jne miss
- *                          mov  r10, gs:[entry + 8]
+ *                          mov  r10, gs:[entry + 8]              the access is at [r10 + address]
+ *                          or, if that is long or may move (jit-move.c), the page in R10, and
+ *                          add  r10, gs:[entry + 8]              the access is at [r10 + offset in the page]
  *
- * An instruction has a site until it has missed often. If flags are needed behind the check they wait in
- * AX meanwhile, and guest RAX in the frame.
+ * An instruction has a site until it has missed often. Accesses that share a check (jit-group.c) share its delta.
+ * If flags are needed behind the check they wait in AX meanwhile, and guest RAX in the frame.
  */
 #include "accel/dbt/jit-translate.h"
 
@@ -62,6 +64,14 @@ static void emit_address_sum(JitTranslator *t, const HostAddress *a, bool wide)
         emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, a->base);
 }
 
+/* The host address in HOST_ADDR. */
+static void collapse(JitTranslator *t, JitPlace *place)
+{
+    emit_address_sum(t, &place->at, true);
+    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
+    t->keeps_temp = false;
+}
+
 /* A constant address, by is_constant. */
 static void emit_constant(JitTranslator *t, JitEmit *e, const DbtInsn *insn, uint64_t value)
 {
@@ -101,9 +111,20 @@ JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
     return jit_emit_miss_in(t, t->hot, cc);
 }
 
-void jit_emit_table(JitTranslator *t, unsigned size, bool write)
+static JitMiss *miss_if_beyond(JitTranslator *t, uint8_t distance, unsigned size, uint32_t retry, bool write)
 {
-    int32_t table = mmu_table_offset(jit_context(t), write);
+    JitMiss *miss;
+
+    emit_cmp_imm(t->hot, distance, (int32_t)(GUEST_PAGE_SIZE - size));
+    miss = jit_emit_miss(t, HOST_A);
+    miss->retry = retry;
+    miss->write = write;
+    return miss;
+}
+
+/* HOST_TEMP = offset of the entry for the address in HOST_ADDR, and that the distance from the entry's tag. */
+static JitMiss *check_table(JitTranslator *t, unsigned size, bool write)
+{
     uint32_t retry = t->hot->at;
     JitMiss *miss;
 
@@ -111,13 +132,30 @@ void jit_emit_table(JitTranslator *t, unsigned size, bool write)
     /* shr r11d, 8; and r11d, 0xfff0 */
     emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xeb, 0x08, 0x41, 0x81, 0xe3}, 7);
     emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
-    emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, table);
-    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(GUEST_PAGE_SIZE - size));
-    miss = jit_emit_miss(t, HOST_A);
+    emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, mmu_table_offset(jit_context(t), write));
+    miss = miss_if_beyond(t, HOST_ADDR, size, retry, write);
     miss->kind = JIT_MISS_TABLE;
-    miss->retry = retry;
-    miss->write = write;
-    emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, table + (int32_t)offsetof(MmuEntry, value));
+    return miss;
+}
+
+/* op reg, the delta in the entry at HOST_TEMP. */
+static void use_table_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, bool write)
+{
+    emit_gs(t->hot, true, opcode, reg, HOST_TEMP,
+            mmu_table_offset(jit_context(t), write) + (int32_t)offsetof(MmuEntry, value));
+}
+
+/* The distance in HOST_ADDR becomes the host address. */
+static void use_table_entry(JitTranslator *t, bool write)
+{
+    emit_gs(t->hot, true, HOST_ADD, HOST_ADDR, HOST_TEMP, mmu_table_offset(jit_context(t), write));
+    use_table_delta(t, HOST_ADD, HOST_ADDR, write);
+}
+
+void jit_emit_table(JitTranslator *t, unsigned size, bool write)
+{
+    check_table(t, size, write);
+    use_table_entry(t, write);
 }
 
 /* The displacement just emitted is that of the entry of a constant address. */
@@ -132,20 +170,18 @@ static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t addre
 {
     uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
     int32_t entry = mmu_table_offset(jit_context(t), write) + (int32_t)(slot * sizeof(MmuEntry));
-    bool moves = insn->flags & INSN_RIP_REL;
+    int32_t delta = entry + (int32_t)offsetof(MmuEntry, value), offset = (int32_t)(address & ~GUEST_PAGE_MASK);
+    bool moves = insn->flags & INSN_RIP_REL, brief = !moves && (int64_t)address == (int32_t)address;
     uint32_t retry;
     JitMiss *miss;
 
-    if ((address & ~GUEST_PAGE_MASK) > GUEST_PAGE_SIZE - size)
+    if (offset > (int32_t)(GUEST_PAGE_SIZE - size))
         return false;
     jit_emit_park_flags(t, true);
     retry = t->hot->at;
-    if ((int64_t)page == (int32_t)page) {
+    if (brief) {
         emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
-        note_entry(t, moves);
         emit32(t->hot, (uint32_t)page);
-        if (moves)
-            jit_note_address(t, t->hot, JIT_ADDRESS_32_SIGNED);
     } else {
         emit_constant(t, t->hot, insn, page);
         emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
@@ -157,10 +193,10 @@ static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t addre
     miss->write = write;
     miss->address = address;
     miss->insn = insn;
-    jit_emit_unpark_flags(t);
-    emit_gs(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_NO_REG, entry + (int32_t)offsetof(MmuEntry, value));
+    emit_gs(t->hot, true, brief ? HOST_LOAD : HOST_ADD, HOST_ADDR, HOST_NO_REG, delta);
     note_entry(t, moves);
-    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, (int32_t)(address & ~GUEST_PAGE_MASK)}, HOST_TEMP};
+    jit_emit_unpark_flags(t);
+    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, brief ? (int32_t)address : offset}, HOST_TEMP};
     return true;
 }
 
@@ -176,22 +212,26 @@ static uint32_t new_site(JitTranslator *t, bool write)
 }
 
 /* The register has the address minus the site's tag when it is compared. */
-static void compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write)
+static JitMiss *compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write)
 {
     JitMiss *miss;
 
     emit_gs(t->hot, true, HOST_SUB, reg, HOST_NO_REG, (int32_t)site);
-    emit_cmp_imm(t->hot, reg, (int32_t)(GUEST_PAGE_SIZE - size));
-    miss = jit_emit_miss(t, HOST_A);
+    miss = miss_if_beyond(t, reg, size, retry, write);
     miss->kind = reg == HOST_ADDR ? JIT_MISS_SITE_DISTANCE : JIT_MISS_SITE;
-    miss->retry = retry;
-    miss->write = write;
     miss->site = site;
+    return miss;
 }
 
 static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t site)
 {
     emit_gs(t->hot, true, opcode, reg, HOST_NO_REG, (int32_t)(site + offsetof(JitSite, delta)));
+}
+
+/* Where a group that looks in the tables has its delta. */
+static int32_t group_slot(const JitGroup *g)
+{
+    return JIT_FRAME(group) + 8 * (int32_t)g->slot;
 }
 
 /* At [base + disp], where base is not a scratch register. */
@@ -230,24 +270,104 @@ static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, 
 
 static bool is_hashed(const JitTranslator *t)
 {
-    return t->unit->block->sites_hashed >> t->index & 1;
+    return jit_is_hashed(t, t->index);
 }
 
-static void check_hashed(JitTranslator *t, unsigned size, bool write, JitPlace *place)
+/* HOST_ADDR has the linear address; again is how it is made, NULL: that cannot be repeated. */
+static void check_hashed(JitTranslator *t, const HostAddress *again, bool wide, unsigned size, bool write, bool spare,
+                         JitPlace *place)
 {
     jit_emit_park_flags(t, true);
-    jit_emit_table(t, size, write);
+    check_table(t, size, write);
+    if (!again) {
+        use_table_entry(t, write);
+        jit_emit_unpark_flags(t);
+        *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
+        return;
+    }
+    use_table_delta(t, HOST_LOAD, HOST_TEMP, write);
     jit_emit_unpark_flags(t);
-    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
+    if (wide && again->index == HOST_NO_REG) {
+        *place = (JitPlace){{again->base, HOST_TEMP, 0, again->disp}, HOST_ADDR};
+        return;
+    }
+    emit_address_sum(t, again, wide);
+    *place = (JitPlace){{HOST_ADDR, HOST_TEMP, 0, 0}, HOST_NO_REG};
+    if (spare)
+        collapse(t, place);
 }
 
 /* HOST_ADDR has the linear address. */
-static void check_address(JitTranslator *t, unsigned size, bool write, bool spare, JitPlace *place)
+static void check_address(JitTranslator *t, const HostAddress *again, bool wide, unsigned size, bool write, bool spare,
+                          JitPlace *place)
 {
     if (is_hashed(t))
-        check_hashed(t, size, write, place);
+        check_hashed(t, again, wide, size, write, spare, place);
     else
         check_site(t, size, write, spare, place);
+}
+
+/* --- Groups. --- */
+
+static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *low, unsigned size)
+{
+    /* Neither the flags nor what is loaded from the frame may stand where the address is made from. */
+    bool again = low->base != HOST_ADDR && !(low->base == GPR_RAX && jit_flags_live(t));
+    uint8_t distance = again ? HOST_ADDR : HOST_TEMP;
+    uint32_t retry;
+
+    if (!again)
+        emit_address_sum(t, low, true);
+    jit_emit_park_flags(t, true);
+    g->site = new_site(t, g->write);
+    retry = t->hot->at;
+    if (again)
+        emit_lea(t->hot, true, HOST_ADDR, low);
+    else
+        emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
+    compare_site(t, distance, g->site, retry, size, g->write)->plain = true;
+    jit_emit_unpark_flags(t);
+    load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
+}
+
+static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAddress *low, unsigned size)
+{
+    emit_address_sum(t, low, true);
+    jit_emit_park_flags(t, true);
+    check_table(t, size, g->write)->plain = true;
+    use_table_delta(t, HOST_LOAD, HOST_TEMP, g->write);
+    jit_emit_unpark_flags(t);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, group_slot(g));
+}
+
+/* An access of a group at disp from its register. Only the first one checks, for all of them. */
+static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, bool spare, JitPlace *place)
+{
+    JitGroup *g = &t->groups[in->group - 1];
+    bool spilled = jit_is_spilled(g->base);
+    HostAddress a = {spilled ? HOST_ADDR : jit_host(g->base), HOST_NO_REG, 0, (int32_t)(g->low - in->shift)};
+    unsigned size = (unsigned)(g->high - g->low);
+
+    if (!g->checked) {
+        if (spilled)
+            jit_emit_load_spill(t, HOST_ADDR, g->base);
+        if (g->hashed)
+            check_group_hashed(t, g, &a, size);
+        else
+            check_group_site(t, g, &a, size);
+        g->checked = true;
+    } else if (t->held != in->group && g->hashed) {
+        emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, group_slot(g));
+    } else if (t->held != in->group) {
+        load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
+    }
+    t->held = in->group;
+    t->keeps_temp = true;
+    if (spilled)
+        jit_emit_load_spill(t, HOST_ADDR, g->base);
+    *place = (JitPlace){{a.base, HOST_TEMP, 0, disp}, spilled ? HOST_NO_REG : HOST_ADDR};
+    if (spilled && spare)
+        collapse(t, place);
 }
 
 /* --- Operands. --- */
@@ -276,15 +396,30 @@ static bool is_base_only(const JitTranslator *t, const HostAddress *a)
            a->base != HOST_TEMP && !(a->base == GPR_RAX && jit_flags_live(t));
 }
 
+static bool is_scratch(uint8_t host)
+{
+    return host == HOST_ADDR || host == HOST_TEMP;
+}
+
+/* The registers of the address keep what they have while the check runs. */
+static bool can_repeat(const HostAddress *a)
+{
+    return !is_scratch(a->base) && !is_scratch(a->index);
+}
+
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place)
 {
     const DbtInsn *insn = in->insn;
     bool based = !t->is32 && (insn->seg == SEG_FS || insn->seg == SEG_GS), wide = insn->addr_size == 8;
+    HostAddress a = {0};
     uint64_t value;
-    HostAddress a;
 
     if (!segment_is_inline(t, insn->seg, write) || insn->addr_size == 2)
         return false;
+    if (in->group) {
+        grouped_place(t, in, (int32_t)insn->disp, spare, place);
+        return true;
+    }
     if (is_constant(insn, in->rip, &value)) {
         if (!based)
             return check_constant(t, insn, value, size, write, place);
@@ -299,14 +434,8 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
     }
     if (based)
         add_segment_base(t, insn->seg);
-    check_address(t, size, write, spare, place);
+    check_address(t, !based && can_repeat(&a) ? &a : NULL, wide, size, write, spare, place);
     return true;
-}
-
-/* Places to the plain form: the host address in HOST_ADDR. */
-static void collapse(JitTranslator *t, const JitPlace *place)
-{
-    emit_address_sum(t, &place->at, true);
 }
 
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write)
@@ -321,12 +450,16 @@ bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool w
 
 void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
 {
+    if (t->insns[t->index].group) {
+        grouped_place(t, &t->insns[t->index], a->disp, true, place);
+        return;
+    }
     if (!t->is32 && is_base_only(t, a) && !is_hashed(t)) {
         check_site_base(t, a, size, write, place);
         return;
     }
     emit_lea(t->hot, !t->is32, HOST_ADDR, a);
-    check_address(t, size, write, true, place);
+    check_address(t, can_repeat(a) ? a : NULL, !t->is32, size, write, true, place);
 }
 
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write)
@@ -391,6 +524,31 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
     emit_patch(t->cold, retry, miss->retry);
 }
 
+/* The guest's state as it is where units begin and end. */
+static void emit_settle(JitTranslator *t)
+{
+    if (t->miss_flags)
+        jit_emit_flags_back(t->cold);
+    jit_emit_x87_note(t, t->cold);
+}
+
+/* The check of a group, the only one of its instruction. The dispatcher wants to hear of a site that misses often. */
+static void emit_group_miss(JitTranslator *t)
+{
+    uint32_t tired, go;
+
+    emit_patch(t->hot, t->misses[0].patch, t->cold->at);
+    emit_fill_stub(t, &t->misses[0]);
+    emit_gs(t->cold, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, site_tired)));
+    emit8(t->cold, 0); /* cmp dword gs:[], 0 */
+    tired = emit_jcc(t->cold, HOST_NE, 0);
+    emit_settle(t);
+    go = emit_jmp(t->cold, 0);
+    emit_patch(t->cold, tired, t->cold->at);
+    emit_settle(t);
+    jit_emit_plain_exit(t, go);
+}
+
 void jit_emit_misses(JitTranslator *t)
 {
     uint32_t common[G_N_ELEMENTS(t->misses)];
@@ -398,6 +556,11 @@ void jit_emit_misses(JitTranslator *t)
 
     if (!t->miss_count)
         return;
+    if (t->misses[0].plain) {
+        g_assert(t->miss_count == 1);
+        emit_group_miss(t);
+        return;
+    }
     for (unsigned i = 0; i < t->miss_count; i++) {
         if (t->misses[i].kind == JIT_MISS_INTERPRET)
             continue;
@@ -412,9 +575,7 @@ void jit_emit_misses(JitTranslator *t)
         if (t->misses[i].kind == JIT_MISS_INTERPRET)
             emit_patch(t->hot, t->misses[i].patch, t->cold->at);
     }
-    if (t->miss_flags)
-        jit_emit_flags_back(t->cold);
-    jit_emit_x87_note(t, t->cold);
+    emit_settle(t);
     emit_mov_imm(t->cold, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->cold, t->jit->glue.interpret[t->flags_in_frame]);
     if (t->x87)

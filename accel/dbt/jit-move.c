@@ -19,7 +19,8 @@
  * block has up to COPIES_MAX of one mode. Moved is one that was not made for that reason, if there is any; of
  * more than one the one that was made or moved the longest ago.
  *
- * Units of 32-bit code stay where they are, and those whose constants would need a longer form.
+ * Units of 32-bit code stay where they are, those without groups (jit-group.c), and those whose constants would need a
+ * longer form.
  *
  * Between units only: no code of the unit is running.
  */
@@ -167,7 +168,7 @@ static JitUnit **choose(const DbtJit *jit, DbtBlock *block, unsigned *copies)
 
     *copies = 0;
     for (JitUnit **l = &block->units; *l; l = &(*l)->next_of_block) {
-        if ((*l)->mode != jit->mode)
+        if ((*l)->mode != jit->mode || (*l)->plain)
             continue;
         ++*copies;
         if (!chosen || !(*l)->stays || (*chosen)->stays)

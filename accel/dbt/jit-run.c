@@ -72,7 +72,7 @@ static bool find_next(DbtJit *jit)
     block = dbt_block_find(v);
     if (!block || jit_mode_now(jit) == JIT_NO_MODE)
         return false;
-    u = jit_unit_find(jit, block, v->state->rip);
+    u = jit_unit_find(jit, block, v->state->rip, false);
     if (!u)
         return false;
     jit_unit_reachable(jit, u);
@@ -127,13 +127,22 @@ static uint32_t heat_needed(const DbtJit *jit, const DbtBlock *block)
     return after == 1 ? 1 : MIN(after << MIN(shift, PAGE_COOL_MAX), UINT16_MAX); /* 1: always at once */
 }
 
+/* The last unit was left for one without groups, which is still to run. */
+static bool wants_plain(const DbtJit *jit)
+{
+    const JitExit *exit = &jit->exits[jit->pending_exit - 1];
+
+    return jit->pending_exit && exit->plain && exit->rip == jit->v->state->rip;
+}
+
 /* The unit for the block, made if the block has become hot. NULL: interpret it. */
 static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
 {
     uint64_t rip = jit->v->state->rip;
-    JitUnit *u = jit_unit_find(jit, block, rip);
+    bool plain = wants_plain(jit);
+    JitUnit *u = jit_unit_find(jit, block, rip, plain);
 
-    if (!u && block->units)
+    if (!u && block->units && !plain)
         u = jit_unit_move(jit, block, rip);
     if (u)
         return u;
@@ -141,9 +150,9 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
         return NULL;
     /* One whose instructions are gone must be decoded in any case. */
     block->heat += block->heat < UINT16_MAX;
-    if (block->heat < heat_needed(jit, block) && block->insns)
+    if (!plain && block->heat < heat_needed(jit, block) && block->insns)
         return NULL;
-    return jit_translate(jit, block, rip);
+    return jit_translate(jit, block, rip, plain);
 }
 
 /*
@@ -171,13 +180,16 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
     JitUnit *u = &jit->units[id >> 8];
     uint32_t what = id & 0xff;
 
-    jit->jumped = false;
+    jit->jumped = jit->left_early = false;
     if (id == JIT_EXIT_LEFT)
         return jit->step;
     take_flags(jit);
     if (what <= JIT_EXIT_MAX) {
         jit->pending_exit = u->first_exit + what + 1;
         v->state->rip = jit->exits[u->first_exit + what].rip;
+        jit->left_early = jit->exits[u->first_exit + what].plain;
+        if (G_UNLIKELY(jit->area->site_tired))
+            jit_sites_adapt(jit, u);
     } else if (what == JIT_EXIT_INDIRECT) {
         if (v->code_bits == 64 && !is_canonical(jit->area->target))
             return refuse_target(jit, u);
@@ -204,7 +216,8 @@ DbtStep jit_run_unit(DbtJit *jit, JitUnit *u)
 static void note_arrival(DbtJit *jit, JitUnit *u)
 {
     jit_unit_reachable(jit, u);
-    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip)
+    if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip &&
+        jit->exits[jit->pending_exit - 1].plain == u->plain)
         jit_unit_link(jit, &jit->exits[jit->pending_exit - 1], u);
     if (jit->jumped)
         jit_unit_remember_jump(jit, u);
@@ -219,7 +232,8 @@ void dbt_jit_run(DbtVcpu *v)
     JitUnit *u;
 
     __atomic_exchange_n(&jit->area->exit_request, 0, __ATOMIC_SEQ_CST);
-    jit->pending_exit = 0;
+    if (!wants_plain(jit))
+        jit->pending_exit = 0;
     jit->jumped = false;
     while (!vcpu_requests(v->cpu) && !v->attention) {
         jit_units_sync(jit);
@@ -265,7 +279,10 @@ DbtStep dbt_jit_run_once(DbtVcpu *v, bool *translated)
     if (!u)
         return DBT_NEXT;
     *translated = true;
+    jit->pending_exit = 0;
     step = jit_run_unit(jit, u);
+    while (wants_plain(jit) && (block = dbt_block_find(v)) && (u = unit_of(jit, block)))
+        step = jit_run_unit(jit, u);
     dbt_jit_x87_home(v);
     return step;
 }

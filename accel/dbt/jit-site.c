@@ -269,7 +269,6 @@ static uint32_t look_up(JitEmit *e, int32_t table)
     emit_cmp_imm(e, GPR_RAX, GUEST_PAGE_SIZE - 1);
     missing = emit_jcc(e, HOST_A, 0);
     gs_load(e, GPR_RAX, GPR_RCX, table + (int32_t)offsetof(MmuEntry, value));
-    emit_rr(e, true, HOST_SUB, GPR_RAX, GPR_RDX);
     return missing;
 }
 

@@ -98,9 +98,9 @@ bool jit_emit_pop(JitTranslator *t, const JitInsn *in)
         emit_at(t->hot, !t->is32, HOST_LOAD, HOST_SP, &place.at);
         return true;
     }
-    emit_at(t->hot, !t->is32, HOST_LOAD, jit_is_spilled(guest) ? HOST_TEMP : guest, &place.at);
+    emit_at(t->hot, !t->is32, HOST_LOAD, jit_is_spilled(guest) ? place.spare : guest, &place.at);
     if (jit_is_spilled(guest))
-        jit_emit_store_spill(t, guest, HOST_TEMP);
+        jit_emit_store_spill(t, guest, place.spare);
     jit_emit_sp_add(t, (int32_t)jit_word(t));
     return true;
 }
@@ -114,8 +114,8 @@ bool jit_emit_leave(JitTranslator *t, const JitInsn *in)
     if (in->dec.operand_width != 8 * jit_word(t))
         return false;
     jit_emit_access_place(t, &frame, jit_word(t), false, &place);
-    emit_at(t->hot, !t->is32, HOST_LOAD, HOST_TEMP, &place.at);
+    emit_at(t->hot, !t->is32, HOST_LOAD, place.spare, &place.at);
     emit_lea(t->hot, !t->is32, HOST_SP, &above);
-    emit_rr(t->hot, true, HOST_LOAD, GPR_RBP, HOST_TEMP);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RBP, place.spare);
     return true;
 }

@@ -35,7 +35,7 @@ GENERAL static inline uint64_t host_of(const MmuEntry *table, uint64_t linear, u
     if (offset >= GUEST_PAGE_SIZE)
         return 0;
     *left = MIN(*left, GUEST_PAGE_SIZE - offset);
-    return e->value + offset;
+    return e->value + linear;
 }
 
 GENERAL static inline void rep_movs(uint64_t to, uint64_t from, uint64_t count, unsigned shift)

@@ -20,6 +20,7 @@ typedef struct JitRow {
 
 static bool emit_nothing(JitTranslator *t, const JitInsn *in)
 {
+    t->keeps_temp = true;
     return true;
 }
 
@@ -177,6 +178,8 @@ static bool emit_it(JitTranslator *t, const JitInsn *in)
         jit_emit_want_vectors(t, in->vectors & ~t->vectors);
     if (in->x87 && !t->x87)
         jit_emit_want_x87(t);
+    if (in->vectors & ~t->vectors || (in->x87 && !t->x87))
+        t->held = 0; /* loading them may have taken HOST_TEMP */
     if (!in->emit(t, in))
         return false;
     t->vectors |= in->vectors;
@@ -188,15 +191,22 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
 {
     uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count, note = t->x87_note;
     uint16_t addresses = t->unit->address_count;
+    JitGroup *group = in->group ? &t->groups[in->group - 1] : NULL;
+    bool checked = group && group->checked;
 
     t->miss_count = 0;
-    t->miss_flags = false;
+    t->miss_flags = t->keeps_temp = false;
     if (in->emit && emit_it(t, in)) {
+        if (!t->keeps_temp)
+            t->held = 0;
         jit_emit_misses(t);
         if (in->x87)
             jit_x87_emitted(t, in);
         return;
     }
+    if (group)
+        group->checked = checked;
+    t->held = 0;
     t->x87_note = note;
     t->hot->at = hot;
     t->cold->at = cold;
@@ -222,21 +232,23 @@ static bool falls_through(const JitInsn *last)
     }
 }
 
-JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip)
+JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
 {
     JitTranslator *t = jit->translator;
-    JitUnit *u = jit_unit_new(jit, block, rip);
+    JitUnit *u = jit_unit_new(jit, block, rip, plain);
     const JitInsn *last;
 
     t->unit = u;
     t->is32 = jit->mode_key & JIT_MODE_32;
     t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
+    jit_groups_find(t);
     u->begin = t->hot->at;
     u->cold = t->cold->at;
     u->fixed = t->is32 || block->crosses;
     t->flags_in_frame = t->x87 = false;
     t->vectors = 0;
+    t->held = 0;
     t->x87_note = 0;
     jit_emit_entries(t);
     for (t->index = 0; t->index < t->count; t->index++) {

@@ -45,6 +45,8 @@ struct JitInsn {
     bool x87;        /* works on x87 or MMX registers */
     uint8_t vectors; /* JIT_VECTORS_* it needs: vector registers, MXCSR, opmasks */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
+    uint8_t group;   /* its only access is one of groups[group - 1]; 0: of none */
+    int64_t shift;   /* what was added to the group's register before it */
 };
 
 /* A check that may fail: what its stub does. */
@@ -59,10 +61,23 @@ typedef struct JitMiss {
     uint32_t patch; /* the rel32 of the jump to the stub */
     uint32_t retry; /* where the check begins */
     bool write;
+    bool plain;     /* what cannot be filled is left to a unit without groups */
     uint32_t site;  /* from GS */
     uint64_t address;
     const DbtInsn *insn; /* whose address it is */
 } JitMiss;
+
+/* Accesses that share one check (jit-group.c). low and high are distances from what the register had at its last
+ * change that was not the addition of a constant. */
+typedef struct JitGroup {
+    uint8_t base;      /* guest register */
+    bool write, seen;
+    bool hashed;       /* by the tables: the delta is in frame.group[slot], else in the site */
+    bool checked;      /* the check has been emitted */
+    unsigned count, slot;
+    uint32_t site;     /* from GS */
+    int64_t low, high;
+} JitGroup;
 
 /* Where an operand is on the host, and a scratch register that says nothing about it. */
 typedef struct JitPlace {
@@ -88,10 +103,15 @@ struct JitTranslator {
     uint32_t x87_note;   /* what has to get into JitArea.x87_note before anyone looks; 0: nothing */
     uint8_t vectors;     /* JIT_VECTORS_* that instructions before this one have loaded */
 
+    JitGroup groups[BLOCK_MAX_INSNS];
+    unsigned group_count;
+    uint8_t held;        /* HOST_TEMP has the delta of this group (number + 1); 0: of none */
+
     /* Of the instruction now emitted. */
     unsigned index;
     JitMiss misses[8];
     unsigned miss_count;
+    bool keeps_temp;    /* it leaves HOST_TEMP as it is, or with a group's delta */
     bool miss_flags;    /* at the misses flags are parked */
 };
 
@@ -111,6 +131,12 @@ static inline bool jit_is_spilled(uint8_t guest)
 static inline bool jit_flags_live(const JitTranslator *t)
 {
     return t->insns[t->index].live;
+}
+
+/* The instruction's accesses look their page up in the tables: it has no site. */
+static inline bool jit_is_hashed(const JitTranslator *t, unsigned index)
+{
+    return t->unit->block->sites_hashed >> index & 1;
 }
 
 static inline MmuContext jit_context(const JitTranslator *t)
@@ -156,6 +182,10 @@ void jit_note_address(JitTranslator *t, JitEmit *e, JitAddressKind kind);
 /* mov reg, value: an address in the distance from the unit that it has now. */
 void jit_emit_mov_address(JitTranslator *t, JitEmit *e, uint8_t reg, uint64_t value);
 
+/* --- jit-group.c --- */
+/* Fills groups and JitInsn.group; behind jit_flags_analyse. */
+void jit_groups_find(JitTranslator *t);
+
 /* --- jit-memory.c --- */
 /* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. */
 void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip);
@@ -181,6 +211,8 @@ void jit_emit_misses(JitTranslator *t);
 
 /* --- jit-encode.c --- */
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in);
+/* The operand in memory; NULL: there is none. */
+const ZydisDecodedOperand *jit_memory_operand(const JitInsn *in);
 /* Whether it can, by its operands and its kind. */
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in);
 /* What it needs to be loaded: JIT_VECTORS_*. */
@@ -196,9 +228,12 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in); /* and JCXZ */
 void jit_emit_exit(JitTranslator *t, uint64_t rip);
 /* To the address in HOST_ADDR, in exit_mode; the flags are in frame.flags. Last in the unit. */
 void jit_emit_indirect(JitTranslator *t);
+/* In cold code: a unit without groups goes on from this instruction. The jump whose rel32 is at patch leads there
+ * once there is one, and to what is emitted here until then: leaving for the dispatcher. */
+void jit_emit_plain_exit(JitTranslator *t, uint32_t patch);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
-/* mov [frame.flags], flags; HOST_TEMP is lost. */
+/* mov [frame.flags], flags; HOST_ADDR is lost. */
 void jit_emit_save_flags(JitTranslator *t);
 /* The target of a near branch with a distance. */
 uint64_t jit_branch_target(const JitInsn *in);

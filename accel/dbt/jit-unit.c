@@ -134,7 +134,7 @@ uint8_t jit_mode_now(DbtJit *jit)
 
 /* --- Units. --- */
 
-JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
+JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
 {
     const JitPart *part;
     uint32_t id;
@@ -149,6 +149,7 @@ JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip)
         .id = id,
         .mode = jit->mode,
         .pure = true,
+        .plain = plain,
         .stays = jit_unit_is_back(jit, block, rip),
         .page_id = jit_page_id(jit, rip, block->gpa),
         .next_page_id = block->crosses ? jit_page_id(jit, rip + GUEST_PAGE_SIZE, block->gpa_next) : 0,
@@ -204,11 +205,11 @@ void jit_unit_publish(DbtJit *jit, JitUnit *unit)
     jit_look_unit(jit, unit);
 }
 
-JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip)
+JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip, bool plain)
 {
     JitUnit *u = block->units;
 
-    while (u && (u->rip != rip || u->mode != jit->mode))
+    while (u && (u->rip != rip || u->mode != jit->mode || u->plain != plain))
         u = u->next_of_block;
     return u;
 }
@@ -226,7 +227,10 @@ void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
     exit->linked = target->id + 1;
     exit->next = target->incoming;
     target->incoming = (uint32_t)(exit - jit->exits) + 1;
-    patch(jit, exit, exit->far ? target->entry_far : exit->back ? target->entry_back : target->entry_near);
+    if (exit->in_frame)
+        patch(jit, exit, target->entry_indirect);
+    else
+        patch(jit, exit, exit->far ? target->entry_far : exit->back ? target->entry_back : target->entry_near);
     jit->stats.links++;
 }
 

@@ -11,6 +11,7 @@
  *     jit-flags.c      which flags are alive where
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
  *     jit-memory.c     effective addresses and the inline look at the software TLB
+ *     jit-group.c      accesses that share one look
  *     jit-site.c       site entries: the page an instruction was in last
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
@@ -112,6 +113,9 @@ typedef struct JitArea {
 } JitArea;
 
 /* --- What is addressed through RSP. --- */
+
+#define JIT_GROUP_SLOTS 8
+
 typedef struct JitFrame {
     uint64_t spill[3];  /* guest R9, R10, R11 */
     uint64_t rax;       /* while AX holds flags */
@@ -119,6 +123,7 @@ typedef struct JitFrame {
     uint64_t temp;      /* a value between two memory accesses of an instruction */
     uint64_t string[2]; /* jit-string.c */
     uint64_t seg_base[2]; /* FS, GS */
+    uint64_t group[JIT_GROUP_SLOTS]; /* deltas of pages found in the tables (jit-group.c) */
     uint64_t entry;     /* where to begin */
     uint64_t vectors;   /* JIT_VECTORS_*: these are in the host's registers, the others in CpuState */
     uint64_t align;
@@ -152,6 +157,7 @@ typedef struct JitUnit {
     uint32_t stands_for;   /* not a unit, but for one (id + 1) in the list of its second page */
     uint32_t first_exit, exit_count;
     bool pure;            /* registers and memory are all it works on */
+    bool plain;           /* without groups: what exits marked so lead to (jit-group.c) */
     uint32_t flags_out;   /* arithmetic flags all its direct successors need */
     uint32_t flags_undefined; /* at its exits, for lock-step */
     uint32_t cold;        /* where its stubs begin */
@@ -178,6 +184,8 @@ typedef struct JitExit {
     uint8_t mode;     /* of the vCPU at this exit */
     bool far, back;
     bool fixed;       /* rip is not relative to the unit's */
+    bool plain;       /* to a unit without groups */
+    bool in_frame;    /* the flags are in frame.flags */
 } JitExit;
 
 /* A constant in a unit's code that changes when the unit is moved. Two of jit->offsets. */
@@ -304,6 +312,7 @@ typedef struct DbtJit {
     uint32_t lower_modes;  /* bit n: mode n has had code in the lower half */
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
+    bool left_early;       /* the unit was left in front of an instruction of its own, for one without groups */
     bool jumped;           /* an indirect branch that the jump cache did not know was just taken */
     DbtStep step;          /* with JIT_EXIT_LEFT */
     struct JitTranslator *translator;
@@ -332,7 +341,7 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 
 /* --- jit-translate.c --- */
 /* The unit for the block at rip, linked into nothing yet. Others may be dropped to make room. */
-JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip);
+JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain);
 bool jit_translator_init(DbtJit *jit);
 void jit_translator_release(DbtJit *jit);
 
@@ -377,14 +386,14 @@ JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
 uint8_t jit_mode_now(DbtJit *jit);
 /* The index of a mode word; JIT_NO_MODE: there are too many of them. */
 uint8_t jit_mode_of(DbtJit *jit, uint32_t key);
-JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip);
+JitUnit *jit_unit_new(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain);
 /* Its code is complete. */
 void jit_unit_publish(DbtJit *jit, JitUnit *unit);
 /* Nobody gets into it from where it was known, nor from it anywhere, but by the dispatcher. */
 void jit_unit_isolate(DbtJit *jit, JitUnit *unit);
 /* Nobody enters it any more. */
 void jit_unit_drop(DbtJit *jit, JitUnit *unit);
-JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
+JitUnit *jit_unit_find(const DbtJit *jit, const DbtBlock *block, uint64_t rip, bool plain);
 /* What itlbs know the (linear page, physical page, mode) by. */
 uint32_t jit_page_id(DbtJit *jit, uint64_t linear, uint64_t gpa);
 /* Where a linear page is in a mode's itlb, from GS. */

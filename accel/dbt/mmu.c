@@ -152,7 +152,7 @@ static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uin
 {
     MmuEntry *e = &mmu->tables[table][index];
 
-    if (table < MMU_TABLE_FETCH_USER && table % 2 && e->value == (uintptr_t)host)
+    if (table < MMU_TABLE_FETCH_USER && table % 2 && e->tag + e->value == (uintptr_t)host)
         e->tag = invalid_tag(index);
 }
 
@@ -215,7 +215,7 @@ static bool enter_data(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext
         return false;
     if (write && (map->read_only || !code_allow_write_entry(v, map->page)))
         return false;
-    enter(v->mmu, 2 * context + write, linear, (uintptr_t)map->host, walk);
+    enter(v->mmu, 2 * context + write, linear, (uintptr_t)map->host - (linear & GUEST_PAGE_MASK), walk);
     return true;
 }
 

@@ -3,7 +3,7 @@
  * The software TLB: its layout, and the inline fast paths of loads, stores and instruction fetch.
  *
  * A vCPU has one pair of tables (read, write) for each context of data accesses, and one fetch
- * table per privilege. An entry maps one 4 KiB page of plain RAM or ROM to its host address. An
+ * table per privilege. An entry maps one 4 KiB page of plain RAM or ROM to host memory. An
  * entry in a table means that every check has passed for that context:
  *
  *     read    present, readable, accessed bit set
@@ -35,7 +35,7 @@ typedef enum MmuContext {
 
 typedef struct MmuEntry {
     uint64_t tag;   /* linear address of the page */
-    uint64_t value; /* host address of the page; fetch: guest-physical address */
+    uint64_t value; /* host address minus linear address; fetch: guest-physical address */
 } MmuEntry;
 
 typedef struct MmuTlb {
@@ -81,10 +81,9 @@ bool dbt_store_slow(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned size, uint64
 static inline void *mmu_entry_host(const MmuEntry *table, uint64_t linear, unsigned size)
 {
     const MmuEntry *e = &table[linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1)];
-    uint64_t offset = linear - e->tag;
 
-    if (__builtin_expect(offset <= GUEST_PAGE_SIZE - size, 1))
-        return (void *)(uintptr_t)(e->value + offset);
+    if (__builtin_expect(linear - e->tag <= GUEST_PAGE_SIZE - size, 1))
+        return (void *)(uintptr_t)(linear + e->value);
     return NULL;
 }
 
