@@ -147,6 +147,24 @@ BootSource *boot_source_open(const BootOptions *options, GError **errp)
     return g_steal_pointer(&source);
 }
 
+const char *boot_source_needs_firmware(const BootSource *source)
+{
+    return source->format == BOOT_FORMAT_BZIMAGE ? bzimage_needs_firmware(&source->kernel) : NULL;
+}
+
+BootRealMode *boot_real_mode(const BootSource *source, uint64_t ram_end, GError **errp)
+{
+    g_assert(source->format == BOOT_FORMAT_BZIMAGE);
+    return bzimage_real_mode(source, ram_end, errp);
+}
+
+void boot_real_mode_free(BootRealMode *parts)
+{
+    if (parts)
+        g_free(parts->setup);
+    g_free(parts);
+}
+
 BootSource *boot_source_from_data(const char *name, const void *kernel, size_t len, const char *append,
                                   GError **errp)
 {

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Linux bzImage: header checks, and two ways in.
+ * Linux bzImage: header checks, and the ways in.
  *
  * Documentation/arch/x86/boot.rst. Preferred: the payload (protocol 2.08) is unpacked on the host
  * and the vmlinux inside is entered in 64-bit mode; the guest's own decompressor never runs.
  * Without KASLR a kernel runs at the address it was linked for, so nothing is relocated. Otherwise
  * (lzma, lzo, a 32-bit kernel) the protected-mode part is entered by the 32-bit boot protocol and
- * unpacks itself.
+ * unpacks itself. With firmware there is a third: the real-mode entry, for a boot loader that only looks like a
+ * kernel, or because the user named the firmware.
  *
- * Not modelled: zImage and protocols before 2.02, which need a BIOS.
+ * Not modelled: zImage and protocols before 2.02.
  */
 #include <string.h>
 
@@ -23,7 +24,14 @@ enum {
     HDR_JUMP_LENGTH = 0x201,   /* u8: the header ends at 0x202 + this */
     HDR_MAGIC = 0x202,         /* "HdrS" */
     HDR_VERSION = 0x206,       /* u16 */
+    HDR_TYPE_OF_LOADER = 0x210, /* u8 */
     HDR_LOADFLAGS = 0x211,     /* u8 */
+    HDR_CODE32_START = 0x214,
+    HDR_RAMDISK_IMAGE = 0x218,
+    HDR_RAMDISK_SIZE = 0x21c,
+    HDR_HEAP_END_PTR = 0x224,  /* u16 */
+    HDR_CMD_LINE_PTR = 0x228,
+    HDR_INITRD_ADDR_MAX = 0x22c,
     HDR_CMDLINE_SIZE = 0x238,
     HDR_PAYLOAD_OFFSET = 0x248,
     HDR_PAYLOAD_LENGTH = 0x24c,
@@ -33,9 +41,20 @@ enum {
 };
 
 #define LOADED_HIGH BIT(0)
+#define CAN_USE_HEAP BIT(7)
+#define LOADER_UNDEFINED 0xff
 #define SECTOR 512
 #define PROT_BASE MIB /* where the protected-mode part of a bzImage goes */
 #define PAYLOAD_MAX (1 * GIB)
+
+/* boot.rst, "Memory layout": a 64 KiB segment with set-up code, heap and stack, then the command line. */
+#define SETUP_BASE 0x10000
+#define SETUP_MAX 0x8000
+#define SETUP_HEAP_END 0xe000
+#define SETUP_CMDLINE (SETUP_BASE + SETUP_HEAP_END)
+#define SETUP_CMDLINE_MAX 0x2000
+#define HEAP_END_BIAS 0x200 /* of heap_end_ptr */
+#define INITRD_MAX_OLD 0x37ffffff
 
 typedef struct BzImage {
     const BootFile *file;
@@ -65,7 +84,7 @@ static bool parse_header(BzImage *bz, const BootFile *file, GError **errp)
         return error_set(errp, "kernel '%s' uses boot protocol %u.%02u, older than 2.02: give a newer kernel",
                          file->name, bz->version >> 8, bz->version & 0xff);
     if (!(d[HDR_LOADFLAGS] & LOADED_HIGH))
-        return error_set(errp, "kernel '%s' is a zImage, which needs a BIOS: give a bzImage", file->name);
+        return error_set(errp, "kernel '%s' is a zImage, which is not supported: give a bzImage", file->name);
     size_t setup = ((d[HDR_SETUP_SECTS] ? d[HDR_SETUP_SECTS] : 4) + 1) * SECTOR;
     if (file->len <= setup)
         return error_set(errp, "kernel '%s' is truncated: nothing follows its %zu bytes of set-up code: "
@@ -190,4 +209,74 @@ bool load_bzimage(BootPlan *plan, const BootSource *source, const BootBoard *boa
         return load_direct(plan, &bz, &elf, image, source, board, errp);
     plan->note = g_strdup_printf("kernel '%s' is left to unpack itself: %s", source->kernel.name, why->message);
     return load_protected(plan, &bz, source, board, errp);
+}
+
+/* --- through the real-mode entry --- */
+
+const char *bzimage_needs_firmware(const BootFile *kernel)
+{
+    /* A kernel with an entry in protected mode gives its address; boot loaders in this format have none. */
+    return kernel->len > HDR_CODE32_START + 4 && load_le(kernel->data + HDR_CODE32_START, 4) != PROT_BASE
+               ? "it has an entry in real mode only" : NULL;
+}
+
+static bool place_real_mode_initrd(BootRealMode *parts, const BootSource *source, const BzImage *bz, uint64_t ram_end,
+                                   GError **errp)
+{
+    const BootFile *initrd = &g_array_index(source->modules, BootFile, 0);
+    uint64_t max = bz->version >= 0x203 ? load_le(bz->file->data + HDR_INITRD_ADDR_MAX, 4) : INITRD_MAX_OLD;
+    uint64_t low = PROT_BASE + MAX(bz->prot_len, bz->init_size), high = MIN(ram_end, max + 1);
+
+    if (high < low || initrd->len > high - low || align_down(high - initrd->len, GUEST_PAGE_SIZE) < low)
+        return error_set(errp, "initrd '%s' (%" PRIu64 " MiB) does not fit into the guest's RAM beside the kernel: "
+                         "give it more with -m", initrd->name, (uint64_t)initrd->len / MIB + 1);
+    parts->initrd = initrd->data;
+    parts->initrd_len = initrd->len;
+    parts->initrd_addr = align_down(high - initrd->len, GUEST_PAGE_SIZE);
+    return true;
+}
+
+/* The fields a boot loader writes. */
+static void fill_setup(const BootRealMode *parts)
+{
+    uint8_t *d = parts->setup;
+
+    d[HDR_TYPE_OF_LOADER] = LOADER_UNDEFINED;
+    d[HDR_LOADFLAGS] |= CAN_USE_HEAP;
+    store_le(d + HDR_HEAP_END_PTR, SETUP_HEAP_END - HEAP_END_BIAS, 2);
+    store_le(d + HDR_RAMDISK_IMAGE, parts->initrd_addr, 4);
+    store_le(d + HDR_RAMDISK_SIZE, parts->initrd_len, 4);
+    store_le(d + HDR_CMD_LINE_PTR, parts->cmdline_addr, 4);
+}
+
+BootRealMode *bzimage_real_mode(const BootSource *source, uint64_t ram_end, GError **errp)
+{
+    BzImage bz;
+
+    if (!parse_header(&bz, &source->kernel, errp))
+        return NULL;
+    uint64_t max = bz.version >= 0x206 ? load_le(bz.file->data + HDR_CMDLINE_SIZE, 4) : 255;
+    if (!linux_check_append(source, MIN(max, SETUP_CMDLINE_MAX - 1), errp))
+        return NULL;
+    if (bz.prot - bz.file->data > SETUP_MAX) {
+        error_set(errp, "kernel '%s' has more than %d KiB of set-up code: get a good copy", bz.file->name, (int)(SETUP_MAX / KIB));
+        return NULL;
+    }
+    g_autoptr(BootRealMode) parts = g_new0(BootRealMode, 1);
+    parts->setup_addr = SETUP_BASE;
+    parts->setup_len = bz.prot - bz.file->data;
+    parts->setup = g_memdup2(bz.file->data, parts->setup_len);
+    parts->kernel_addr = PROT_BASE;
+    parts->kernel = bz.prot;
+    parts->kernel_len = bz.prot_len;
+    parts->cmdline_addr = SETUP_CMDLINE;
+    if (PROT_BASE + bz.prot_len > ram_end) {
+        error_set(errp, "kernel '%s' needs RAM up to %" PRIu64 " MiB: give the guest more with -m", bz.file->name,
+                  (PROT_BASE + bz.prot_len) / MIB + 2);
+        return NULL;
+    }
+    if (source->modules->len && !place_real_mode_initrd(parts, source, &bz, ram_end, errp))
+        return NULL;
+    fill_setup(parts);
+    return g_steal_pointer(&parts);
 }

@@ -76,17 +76,24 @@ static bool set_initrd(BootPlan *plan, const BootSource *source, const BootBoard
     return true;
 }
 
-static bool set_cmdline(BootPlan *plan, const BootSource *source, const BootBoard *board, uint8_t *bp, GError **errp)
+bool linux_check_append(const BootSource *source, uint64_t max, GError **errp)
 {
     size_t len = strlen(source->append);
-    uint64_t gpa, max = load_le(bp + BP_CMDLINE_SIZE, 4);
 
     if (!max)
         max = CMDLINE_DEFAULT;
     if (len > max)
         return error_set(errp, "-append is %zu characters long, but kernel '%s' takes at most %" PRIu64 ": shorten it",
                          len, source->kernel.name, max);
-    if (!boot_plan_add_low(plan, board->map, source->append, len + 1, 16, &gpa, errp))
+    return true;
+}
+
+static bool set_cmdline(BootPlan *plan, const BootSource *source, const BootBoard *board, uint8_t *bp, GError **errp)
+{
+    uint64_t gpa;
+
+    if (!linux_check_append(source, load_le(bp + BP_CMDLINE_SIZE, 4), errp) ||
+        !boot_plan_add_low(plan, board->map, source->append, strlen(source->append) + 1, 16, &gpa, errp))
         return false;
     store_le(bp + BP_CMD_LINE_PTR, gpa, 4);
     store_le(bp + BP_EXT_CMD_LINE_PTR, 0, 4);

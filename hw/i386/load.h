@@ -67,6 +67,8 @@ const char *unpack_name(const uint8_t *data, size_t len);
 bool unpack(const uint8_t *data, size_t len, size_t max, uint8_t **out, size_t *out_len, GError **errp);
 
 /* --- load-linux.c --- */
+/* Whether a kernel that takes max characters (0: does not say) takes the source's command line. */
+bool linux_check_append(const BootSource *source, uint64_t max, GError **errp);
 /* As high as possible in [1 MiB, max). The error names the file. */
 bool linux_place_initrd(BootPlan *plan, const BootFile *initrd, const MemMap *map, uint64_t max, uint64_t *gpa,
                         GError **errp);
@@ -80,6 +82,9 @@ bool linux_enter_64(BootPlan *plan, const BootBoard *board, uint64_t entry, GErr
 
 /* --- load-bzimage.c --- */
 bool bzimage_probe(const uint8_t *data, size_t len);
+/* boot_source_needs_firmware and boot_real_mode for such an image. */
+const char *bzimage_needs_firmware(const BootFile *kernel);
+BootRealMode *bzimage_real_mode(const BootSource *source, uint64_t ram_end, GError **errp);
 bool load_bzimage(BootPlan *plan, const BootSource *source, const BootBoard *board, GError **errp);
 
 /* --- load-multiboot.c --- */

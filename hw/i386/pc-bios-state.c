@@ -73,7 +73,7 @@ static bool place_data_area(PcMachine *pc)
 
     for (unsigned i = 0; i < MAX_SERIALS; i++) {
         if (pc->machine.serial[i])
-            store_le(bda + BDA_COM_PORTS + 2 * coms++, pc_com_port(i), 2);
+            store_le(bda + BDA_COM_PORTS + 2 * coms++, pc_com_port(i)->port, 2);
     }
     store_le(bda + BDA_EBDA, EBDA_SEGMENT, 2);
     store_le(bda + BDA_EQUIPMENT, EQUIPMENT_FPU | coms << EQUIPMENT_COM_SHIFT, 2);

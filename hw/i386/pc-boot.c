@@ -13,15 +13,17 @@
 
 /* The RSDP first, where ACPI 6.5, 5.2.5.1 has the guest look; the tables behind it. */
 #define RSDP_ADDR PC_BIOS_AREA
+#define DEFAULT_FIRMWARE "bios-256k.bin" /* SeaBIOS */
+
 #define TABLES_ADDR (PC_BIOS_AREA + ACPI_TABLES_ALIGN)
 /* SMBIOS 2.8, 5.2: the anchor between F0000h and FFFFFh, 16-byte aligned. */
 #define SMBIOS_ANCHOR 0xf0000
 #define SMBIOS_TABLES 0xf0020
 #define SMBIOS_END 0xfe000 /* the BIOS data and vectors of pc-bios-state.c lie above */
 
-static bool build_tables(PcMachine *pc, const AcpiBoard *board, GError **errp)
+static bool build_tables(PcMachine *pc, GError **errp)
 {
-    pc->tables = acpi_tables_build(board);
+    pc->tables = pc_acpi_build(pc);
     if (!range_ok(TABLES_ADDR, pc->tables->tables->len, MIB))
         return error_set(errp, "the ACPI tables take %u bytes, more than there is room for: use fewer CPUs",
                          pc->tables->tables->len);
@@ -69,27 +71,44 @@ static bool make_plan(PcMachine *pc, GError **errp)
     return pc->plan;
 }
 
-bool pc_boots_directly(const PcMachine *pc)
+bool pc_boot_open(PcMachine *pc, GError **errp)
 {
-    return pc->machine.boot.kernel || !pc->machine.boot.firmware;
+    BootOptions *boot = &pc->machine.boot;
+
+    if (!boot->kernel && (boot->initrd || boot->append))
+        return error_set(errp, "-initrd and -append belong to a kernel: give one with -kernel");
+    pc->source = boot->kernel ? boot_source_open(boot, errp) : NULL;
+    if (boot->kernel && !pc->source)
+        return false;
+    if (boot->firmware)
+        return true;
+    const char *why = pc->source ? boot_source_needs_firmware(pc->source) : NULL;
+    if (why)
+        log_info("kernel '%s' is started by the firmware: %s", boot->kernel, why);
+    /* Under qtest no processor runs, so none needs a program. */
+    if (why || (!pc->source && pc->machine.accel->ops != &qtest_accel_ops))
+        boot->firmware = g_strdup(DEFAULT_FIRMWARE);
+    return true;
 }
 
-bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp)
+bool pc_boots_directly(const PcMachine *pc)
 {
-    const BootOptions *boot = &pc->machine.boot;
+    return !pc->machine.boot.firmware || (pc->source && pc->source->format != BOOT_FORMAT_BZIMAGE);
+}
 
+bool pc_boot_build(PcMachine *pc, GError **errp)
+{
     /* Firmware brings its own way to find the tables. */
-    if (board && pc_boots_directly(pc) && !build_tables(pc, board, errp))
+    if (pc->acpi && pc_boots_directly(pc) && !build_tables(pc, errp))
         return false;
     if (pc_boots_directly(pc)) {
         pc->smbios = pc_smbios_build(pc);
         g_assert(pc->smbios->tables->len <= SMBIOS_END - SMBIOS_TABLES);
         smbios_tables_link(pc->smbios, SMBIOS_TABLES);
     }
-    if (!boot->kernel)
+    if (!pc->source || !pc_boots_directly(pc))
         return true;
-    pc->source = boot_source_open(boot, errp);
-    if (!pc->source || !make_plan(pc, errp))
+    if (!make_plan(pc, errp))
         return false;
     if (pc->plan->note)
         log_info("%s", pc->plan->note);
@@ -108,7 +127,7 @@ static bool place(PcMachine *pc, GError **errp)
         return error_set(errp, "cannot place the ACPI tables");
     if (pc->smbios && !place_smbios(pc))
         return error_set(errp, "cannot place the SMBIOS tables");
-    if (!pc->source)
+    if (!pc->source || !pc_boots_directly(pc))
         return true;
     if (!pc->plan && (!boot_source_reload(pc->source, errp) || !make_plan(pc, errp)))
         return false;

@@ -114,7 +114,7 @@ static bool add_serial_console(PcMachine *pc, GError **errp)
 {
     if (!pc->machine.nographic || !pc->machine.serial[0])
         return true;
-    return add_le_file(pc, "etc/sercon-port", pc_com_port(0), 2, errp);
+    return add_le_file(pc, "etc/sercon-port", pc_com_port(0)->port, 2, errp);
 }
 
 /* --- option ROMs --- */
@@ -223,15 +223,27 @@ static void append_fixups(GByteArray *script, const AcpiTables *acpi)
     }
 }
 
-static bool add_acpi(PcMachine *pc, const AcpiBoard *board, GError **errp)
+/* Firmware is about to read them, after it has placed what they describe. */
+static void refresh_tables(void *opaque)
 {
-    g_autoptr(AcpiTables) acpi = acpi_tables_build(board);
+    PcMachine *pc = opaque;
+    g_autoptr(AcpiTables) acpi = pc_acpi_build(pc);
+    uint32_t len;
+    uint8_t *data = fw_cfg_file_data(pc->fw_cfg, FILE_TABLES, &len);
+
+    memcpy(data, acpi->tables->data, MIN(len, acpi->tables->len));
+}
+
+static bool add_acpi(PcMachine *pc, GError **errp)
+{
+    g_autoptr(AcpiTables) acpi = pc_acpi_build(pc);
     g_autoptr(GByteArray) script = g_byte_array_new();
 
     loader_allocate(script, FILE_TABLES, ACPI_TABLES_ALIGN, ZONE_HIGH);
     loader_allocate(script, FILE_RSDP, 16, ZONE_FSEG);
     append_fixups(script, acpi);
-    return fw_cfg_add_file(pc->fw_cfg, FILE_TABLES, acpi->tables->data, acpi->tables->len, errp) &&
+    return fw_cfg_add_file_hooks(pc->fw_cfg, FILE_TABLES, acpi->tables->data, acpi->tables->len, false, refresh_tables, NULL,
+                                 pc, errp) &&
            fw_cfg_add_file(pc->fw_cfg, FILE_RSDP, acpi->rsdp->data, acpi->rsdp->len, errp) &&
            fw_cfg_add_file(pc->fw_cfg, FILE_LOADER, script->data, script->len, errp);
 }
@@ -245,12 +257,14 @@ static bool add_smbios(PcMachine *pc, GError **errp)
            fw_cfg_add_file(pc->fw_cfg, "etc/smbios/smbios-anchor", smbios->anchor->data, smbios->anchor->len, errp);
 }
 
-bool pc_firmware_build(PcMachine *pc, const AcpiBoard *board, GError **errp)
+bool pc_firmware_build(PcMachine *pc, GError **errp)
 {
+    bool direct = pc_boots_directly(pc);
+
+    if (pc->source && !direct && !pc_boot_rom_build(pc, errp)) /* before the boot order is told */
+        return false;
     if (!add_e820(pc, errp) || !add_option_roms(pc, errp) || !add_boot_options(pc, errp) ||
         !add_serial_console(pc, errp))
         return false;
-    if (pc_boots_directly(pc))
-        return true;
-    return (!board || add_acpi(pc, board, errp)) && add_smbios(pc, errp);
+    return direct || ((!pc->acpi || add_acpi(pc, errp)) && add_smbios(pc, errp));
 }

@@ -47,8 +47,14 @@ enum {
 #define PC_BIOS_AREA 0xe0000ull /* to 1 MiB: the last 128 KiB of the firmware, or our tables */
 
 /* --- pc.c --- */
-/* I/O base of COM n + 1. */
-uint16_t pc_com_port(unsigned n);
+typedef struct PcComPort {
+    const char *acpi_name;
+    uint16_t port;
+    uint8_t irq;
+} PcComPort;
+
+/* COM n + 1. */
+const PcComPort *pc_com_port(unsigned n);
 void pc_map_ports(PcMachine *pc, uint16_t port, MemoryRegion *io);
 /* The machine owns a realized device; one that fails is freed here. */
 bool pc_realize(Device *dev, GError **errp);
@@ -65,6 +71,10 @@ bool pc_memory_build(PcMachine *pc, GError **errp);
 void pc_memory_release(PcMachine *pc);
 /* The A20 gate's output. */
 void pc_memory_set_a20(PcMachine *pc, bool on);
+
+/* --- pc-acpi.c --- */
+/* Of the devices there are, where they are now; not linked. */
+AcpiTables *pc_acpi_build(const PcMachine *pc);
 
 /* --- pc-pci.c --- */
 /* Host and ISA bridge; after the memory and the interrupt controllers. */
@@ -83,20 +93,26 @@ AcpiPci pc_pci_holes(const PcMachine *pc);
 void pc_pci_setup(PcMachine *pc);
 
 /* --- pc-firmware.c --- */
-/* Fills fw_cfg; board is NULL without ACPI. */
-bool pc_firmware_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
+/* Fills fw_cfg. */
+bool pc_firmware_build(PcMachine *pc, GError **errp);
 /* The boot order in CMOS, at each reset of the machine. */
 void pc_firmware_reset(PcMachine *pc);
 
 /* --- pc-boot.c --- */
+/* Opens the -kernel, if there is one, and decides whether firmware runs. Before anything is built. */
+bool pc_boot_open(PcMachine *pc, GError **errp);
 /* No firmware runs: the board prepares what one would. */
 bool pc_boots_directly(const PcMachine *pc);
 /* Builds tables and boot plan from the devices there are. */
-bool pc_boot_build(PcMachine *pc, const AcpiBoard *board, GError **errp);
+bool pc_boot_build(PcMachine *pc, GError **errp);
 SmbiosTables *pc_smbios_build(const PcMachine *pc);
 /* Puts tables and kernel into memory and the boot processor at its entry. */
 void pc_boot_reset(PcMachine *pc);
 void pc_boot_release(PcMachine *pc);
+
+/* --- pc-boot-rom.c --- */
+/* What firmware needs to start the -kernel. Gives the files' contents back to the host. */
+bool pc_boot_rom_build(PcMachine *pc, GError **errp);
 
 /* --- pc-bios-state.c --- */
 /* Vectors, data area and interrupt controllers as a BIOS leaves them. False: no RAM where it must be. */

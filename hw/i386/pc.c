@@ -16,20 +16,16 @@
 #include "hw/char/serial.h"
 #include "pc-internal.h"
 
-static const struct {
-    const char *acpi_name;
-    uint16_t port;
-    uint8_t irq;
-} com_ports[MAX_SERIALS] = {
+static const PcComPort com_ports[MAX_SERIALS] = {
     {"COM1", 0x3f8, 4},
     {"COM2", 0x2f8, 3},
     {"COM3", 0x3e8, 4},
     {"COM4", 0x2e8, 3},
 };
 
-uint16_t pc_com_port(unsigned n)
+const PcComPort *pc_com_port(unsigned n)
 {
-    return com_ports[n].port;
+    return &com_ports[n];
 }
 
 /* CMOS, IBM PC/AT Technical Reference "Real-time clock/CMOS RAM information", and what SeaBIOS reads. */
@@ -273,93 +269,19 @@ static bool build_vcpus(PcMachine *pc, GError **errp)
     return ok && machine->vcpus[machine->smp.cpus - 1];
 }
 
-/* --- ACPI's view of all this --- */
-
-#define MAX_ISA_DEVICES 16
-
-static unsigned describe_isa(const PcMachine *pc, AcpiIsaDevice *isa)
-{
-    unsigned n = 0;
-
-    isa[n++] = (AcpiIsaDevice){"PIC", "PNP0000", 0, {{PORT_PIC_MASTER, 2}, {PORT_PIC_SLAVE, 2}, {PORT_ELCR, 2}},
-                               IRQ_CASCADE};
-    isa[n++] = (AcpiIsaDevice){"TIMR", "PNP0100", 0, {{PORT_PIT, 4}}, IRQ_TIMER};
-    isa[n++] = (AcpiIsaDevice){"SPKR", "PNP0800", 0, {{PORT_NMI_SC, 1}}, ACPI_NO_IRQ};
-    isa[n++] = (AcpiIsaDevice){"RTC", "PNP0B00", 0, {{PORT_RTC, 2}}, IRQ_RTC};
-    if (pc->kbc) {
-        isa[n++] = (AcpiIsaDevice){"KBD", "PNP0303", 0, {{PORT_KBC_DATA, 1}, {PORT_KBC_COMMAND, 1}}, IRQ_KEYBOARD};
-        isa[n++] = (AcpiIsaDevice){"MOU", "PNP0F13", 0, {{0}}, IRQ_MOUSE};
-    }
-    for (unsigned i = 0; i < MAX_SERIALS; i++) {
-        if (pc->machine.serial[i])
-            isa[n++] = (AcpiIsaDevice){com_ports[i].acpi_name, "PNP0501", i + 1, {{com_ports[i].port, 8}},
-                                       com_ports[i].irq};
-    }
-    isa[n++] = (AcpiIsaDevice){"FWCF", "QEMU0002", 0, {{PORT_FW_CFG, FW_CFG_IO_SIZE}}, ACPI_NO_IRQ};
-    isa[n++] = (AcpiIsaDevice){
-        "SYSR", "PNP0C02", 0,
-        {{PORT_PM, ACPI_PM_IO_SIZE}, {PORT_SMBUS, PIIX4_SMBUS_IO_SIZE}, {PORT_SMI, 2}, {PORT_92, 1}}, ACPI_NO_IRQ,
-    };
-    if (pc->pci_hotplug)
-        isa[n++] = (AcpiIsaDevice){"PHPR", "PNP0C02", 1, {{PORT_PCI_HOTPLUG, PCI_HOTPLUG_SIZE}}, ACPI_NO_IRQ};
-    g_assert(n <= MAX_ISA_DEVICES);
-    return n;
-}
-
-static bool build_boot(PcMachine *pc, GError **errp)
-{
-    AcpiIsaDevice isa[MAX_ISA_DEVICES];
-    uint32_t apic_ids[MAX_VCPUS];
-    unsigned cpus = pc->machine.smp.cpus;
-
-    g_assert(cpus <= MAX_VCPUS);
-    for (unsigned i = 0; i < cpus; i++)
-        apic_ids[i] = pc->machine.vcpus[i]->apic_id;
-    AcpiBoard board = {
-        .cpus = cpus,
-        .apic_ids = apic_ids,
-        .lapic_base = LAPIC_DEFAULT_BASE,
-        .ioapic_base = IOAPIC_DEFAULT_BASE,
-        .sci_irq = ACPI_SCI_IRQ,
-        .timer_gsi = GSI_TIMER,
-        .pm_base = PORT_PM,
-        .pm_timer_32bit = pc->pm && pc->pm->timer_32bit,
-        .smi_cmd = PORT_SMI,
-        .reset_port = PORT_RESET,
-        .reset_value = RST_CNT_SYS_RST | RST_CNT_RST_CPU,
-        .has_8042 = pc->kbc,
-        .hpet_base = pc->hpet ? HPET_BASE : 0,
-        .hpet_id = pc->hpet ? hpet_block_id(pc->hpet) : 0,
-        .pci = pc_pci_holes(pc),
-        .hotplug_base = pc->pci_hotplug ? PORT_PCI_HOTPLUG : 0,
-        .hotplug_slots = ~BOARD_SLOTS,
-        .isa = isa,
-        .isa_count = describe_isa(pc, isa),
-    };
-    return pc_boot_build(pc, pc->acpi ? &board : NULL, errp) &&
-           pc_firmware_build(pc, pc->acpi ? &board : NULL, errp);
-}
-
 /* --- the machine --- */
-
-#define DEFAULT_FIRMWARE "bios-256k.bin" /* SeaBIOS */
 
 static bool pc_build(Machine *machine, GError **errp)
 {
     PcMachine *pc = (PcMachine *)machine;
 
-    if (!machine->boot.kernel && (machine->boot.initrd || machine->boot.append))
-        return error_set(errp, "-initrd and -append belong to a kernel: give one with -kernel");
-    /* Under qtest no processor runs, so none needs a program. */
-    if (!machine->boot.kernel && !machine->boot.firmware && machine->accel->ops != &qtest_accel_ops)
-        machine->boot.firmware = g_strdup(DEFAULT_FIRMWARE);
-    if (!pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
+    if (!pc_boot_open(pc, errp) || !pc_memory_build(pc, errp) || !pc_interrupts_build(pc, errp) || !pc_pci_build(pc, errp) ||
         !build_timers(pc, errp) || !build_system_control(pc, errp) || !build_acpi_pm(pc, errp) ||
         !build_fw_cfg(pc, errp) || !build_serials(pc, errp) || !build_user_devices(pc, errp) ||
         !pc_drives_build(pc, errp))
         return false;
     set_cmos(pc);
-    return build_vcpus(pc, errp) && build_boot(pc, errp);
+    return build_vcpus(pc, errp) && pc_boot_build(pc, errp) && pc_firmware_build(pc, errp);
 }
 
 static void pc_reset(Machine *machine)

@@ -29,6 +29,8 @@ GPtrArray *boot_order_new(void);
  * index twice is the user's mistake.
  */
 bool boot_order_add(Machine *machine, int32_t index, const char *path, GError **errp);
+/* Before all that have an index. */
+void boot_order_add_first(Machine *machine, const char *path);
 /* The device is gone: all entries with this path go too. */
 void boot_order_remove(Machine *machine, const char *path);
 /* One path a line, without a newline at the end; strict adds the line that tells firmware to stop there.

@@ -129,7 +129,7 @@ guest_fetch_systems() {
     cp "$unpack"/i386/boot/vmlinuz-*-686-pae "$new/vmlinuz-686-pae"
     cp "$unpack/i386/bin/busybox" "$new/busybox-i386"
     gunzip -c "$unpack"/boot/xen-*.gz >"$new/xen"
-    cp "$unpack/boot/ipxe.lkrn" "$unpack"/usr/lib/grub-rescue/grub-rescue-cdrom.iso "$new"
+    cp "$unpack/boot/ipxe.lkrn" "$unpack/usr/share/ovmf/OVMF.fd" "$unpack"/usr/lib/grub-rescue/grub-rescue-cdrom.iso "$new"
     cp "$unpack"/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/{linux,initrd.gz} "$new"
     python3 "$root/scripts/lib/mkinitrd.py" --busybox "$new/busybox-i386" --file "init=$root/scripts/guest/init" \
         --output "$new/initrd-i386.gz"

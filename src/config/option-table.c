@@ -79,7 +79,7 @@ const OptionSpec option_table[] = {
      "initial RAM disk; for multiboot: modules, FILE[ ARGS][,FILE...]"},
     {"append", "TEXT", GROUP_BOOT, opt_set_string, FIELD(boot.append), "the kernel's command line"},
     {"bios", "FILE", GROUP_BOOT, opt_set_string, FIELD(boot.firmware),
-     "firmware image, looked for as -L says. Default without -kernel: bios-256k.bin"},
+     "firmware image, looked for as -L says. Default without -kernel: bios-256k.bin. With a bzImage: what starts it"},
     {"L", "DIR", GROUP_BOOT, opt_firmware_dir, 0,
      "look for firmware and option ROMs here first; repeats are looked through in order"},
     {"boot", "[order=]DRIVES[,once=DRIVES][,PROP=VALUE...]", GROUP_BOOT, opt_boot, 0,

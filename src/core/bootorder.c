@@ -27,6 +27,15 @@ GPtrArray *boot_order_new(void)
     return g_ptr_array_new_with_free_func(entry_free);
 }
 
+static void insert(GPtrArray *order, guint at, int32_t index, const char *path)
+{
+    BootEntry *entry = g_new0(BootEntry, 1);
+
+    entry->index = index;
+    entry->path = g_strdup(path);
+    g_ptr_array_insert(order, (int)at, entry);
+}
+
 bool boot_order_add(Machine *machine, int32_t index, const char *path, GError **errp)
 {
     GPtrArray *order = machine->boot_order;
@@ -40,11 +49,13 @@ bool boot_order_add(Machine *machine, int32_t index, const char *path, GError **
         at++;
     if (at < order->len && ((BootEntry *)g_ptr_array_index(order, at))->index == index)
         return error_set_code(errp, VMM_ERROR_USAGE, "bootindex=%d is used twice; choose another", index);
-    BootEntry *entry = g_new0(BootEntry, 1);
-    entry->index = index;
-    entry->path = g_strdup(path);
-    g_ptr_array_insert(order, (int)at, entry);
+    insert(order, at, index, path);
     return true;
+}
+
+void boot_order_add_first(Machine *machine, const char *path)
+{
+    insert(machine->boot_order, 0, -1, path);
 }
 
 void boot_order_remove(Machine *machine, const char *path)

@@ -177,6 +177,36 @@ static void the_loader_script_links_valid_acpi_tables(void **state)
     assert_true(qt_end(qt));
 }
 
+/* PM1a_EVT_BLK, ACPI 6.5, 5.2.9. */
+static uint32_t fadt_pm1_event_block(QTest *qt)
+{
+    g_autoptr(GByteArray) tables = need_file(qt, "etc/acpi/tables");
+    const uint8_t *fadt = memmem(tables->data, tables->len, "FACP", 4);
+
+    assert_non_null(fadt);
+    return load_le(fadt + 56, 4);
+}
+
+static void write_pm_config(QTest *qt, uint8_t reg, uint32_t value)
+{
+    qt_outl(qt, 0xcf8, 0x80000000u | 1 << 11 | 3 << 8 | reg);
+    qt_outl(qt, 0xcfc, value);
+}
+
+/* PIIX4 data sheet, 7.1.20 PMBA and 7.1.27 PMREGMISC. */
+static void the_tables_say_where_firmware_placed_the_power_management(void **state)
+{
+    QTest *qt = start("-m 64");
+
+    assert_int_equal(fadt_pm1_event_block(qt), 0x600);
+    write_pm_config(qt, 0x40, 0xb001);
+    write_pm_config(qt, 0x80, 1);
+    assert_int_equal(fadt_pm1_event_block(qt), 0xb000);
+    reset(qt);
+    assert_int_equal(fadt_pm1_event_block(qt), 0x600);
+    assert_true(qt_end(qt));
+}
+
 static void without_acpi_there_is_no_script(void **state)
 {
     QTest *qt = start("-machine acpi=off");
@@ -357,6 +387,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loader_script_links_valid_acpi_tables),
+        cmocka_unit_test(the_tables_say_where_firmware_placed_the_power_management),
         cmocka_unit_test(without_acpi_there_is_no_script),
         cmocka_unit_test(smbios_describes_the_machine),
         cmocka_unit_test(without_firmware_smbios_lies_in_memory),

@@ -7,7 +7,7 @@ import struct
 import tempfile
 import time
 
-from vmmtest import ACCEL, Skip, Suite, Vm, check_refused
+from vmmtest import ACCEL, PROMPT, Skip, Suite, Vm, check_refused, guest
 
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 BASE = ["-m", "64", "-nographic"]
@@ -160,6 +160,21 @@ def image(name, size):
     with open(path, "wb") as out:
         out.truncate(size)
     return path
+
+
+@suite.test
+def a_kernel_is_started_by_the_firmware_that_was_named():
+    """By its real-mode entry: it asks the BIOS for the memory map, and finds the BIOS's tables."""
+    need_seabios()
+    with Vm(["-accel", ACCEL, "-m", "256", "-bios", SEABIOS, "-kernel", guest("vmlinuz"), "-initrd", guest("initrd.gz"),
+             "-append", "console=ttyS0 quiet mark=17", "-nographic"]) as vm:
+        vm.expect("Booting from ROM", 60)
+        vm.expect(PROMPT, 240)
+        assert vm.run("cat /proc/cmdline") == "console=ttyS0 quiet mark=17"
+        assert "SeaBIOS" in vm.run("cat /sys/class/dmi/id/bios_vendor")
+        assert "e820: update" in vm.run("dmesg"), "no memory map of a BIOS"
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0
 
 
 ARGS = BASE + ["-accel", ACCEL]

@@ -81,6 +81,34 @@ def the_debian_installer_comes_to_its_menu():
 
 
 @suite.test
+def ipxe_is_started_by_the_firmware_as_it_has_no_other_entry():
+    with Vm(["-accel", ACCEL, "-m", "256", "-kernel", system("ipxe.lkrn"), "-nographic"]) as vm:
+        vm.expect("Press Ctrl-B for the iPXE command line", BOOT_TIMEOUT)
+        vm.send("\x02")
+        vm.expect("iPXE> ", 60)
+        vm.send("show version\n")
+        vm.expect("builtin/version:string = ", 60)
+
+
+@suite.test
+def uefi_firmware_comes_to_its_shell():
+    with Vm(["-accel", ACCEL, "-m", "512", "-bios", system("OVMF.fd"), "-nographic", "-nodefaults", "-serial", "stdio"]) as vm:
+        vm.expect("UEFI Interactive Shell", BOOT_TIMEOUT)
+        vm.expect("Shell> ", 60)
+
+
+@suite.test
+def uefi_firmware_starts_a_kernel():
+    with Vm(["-accel", ACCEL, "-m", "512", "-smp", "2", "-bios", system("OVMF.fd"), "-kernel", guest("vmlinuz"), "-initrd",
+             guest("initrd.gz"), "-append", "console=ttyS0", "-nographic"]) as vm:
+        vm.expect(PROMPT, BOOT_TIMEOUT)
+        assert vm.run("cat /sys/firmware/efi/fw_platform_size") == "64"
+        assert not complaints(vm), complaints(vm)
+        vm.send("poweroff -f\n")
+        assert vm.wait(60) == 0
+
+
+@suite.test
 def grubs_rescue_cd_comes_to_its_menu_on_the_serial_console():
     with Vm(["-accel", ACCEL, "-m", "256", "-cdrom", system("grub-rescue-cdrom.iso"), "-nographic"]) as vm:
         vm.expect("GNU GRUB  version", BOOT_TIMEOUT)

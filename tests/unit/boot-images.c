@@ -183,6 +183,8 @@ GByteArray *image_bzimage(GByteArray *payload, ImagePacking packing)
     memcpy(d + 0x202, "HdrS", 4);
     store_le(d + BZ_VERSION, 0x20f, 2);
     d[BZ_LOADFLAGS] = 1;
+    store_le(d + BZ_CODE32_START, 0x100000, 4);
+    store_le(d + BZ_INITRD_ADDR_MAX, 0x7fffffff, 4);
     store_le(d + 0x22c, 0x7fffffff, 4); /* initrd_addr_max */
     store_le(d + BZ_CMDLINE_SIZE, 2047, 4);
     store_le(d + BZ_PAYLOAD_OFFSET, OFFSET, 4);

@@ -287,6 +287,76 @@ static void what_does_not_fit_says_what_to_do(void **state)
     boot_done(&b);
 }
 
+static BootSource *source_of(GByteArray *image, const char *append, size_t initrd)
+{
+    g_autofree uint8_t *data = g_malloc0(initrd);
+    BootSource *source = boot_source_from_data("k", image->data, image->len, append, NULL);
+
+    assert_non_null(source);
+    if (initrd)
+        boot_source_add_module(source, "initrd", data, initrd);
+    g_byte_array_unref(image);
+    return source;
+}
+
+static void only_an_image_without_an_entry_in_protected_mode_needs_firmware(void **state)
+{
+    g_autoptr(BootSource) kernel = source_of(image_bzimage(image_elf64(false), PACK_GZIP), "", 0);
+    g_autoptr(BootSource) loader = source_of(bz_with(BZ_CODE32_START, 4, 0), "", 0);
+    g_autoptr(BootSource) elf = source_of(image_elf64(false), "", 0);
+
+    assert_null(boot_source_needs_firmware(kernel));
+    assert_string_equal(boot_source_needs_firmware(loader), "it has an entry in real mode only");
+    assert_null(boot_source_needs_firmware(elf));
+}
+
+static void the_real_mode_parts_carry_what_a_boot_loader_fills_in(void **state)
+{
+    g_autoptr(BootSource) source = source_of(image_bzimage(image_elf64(false), PACK_GZIP), "quiet", 12345);
+    g_autoptr(BootRealMode) parts = boot_real_mode(source, 64 * MIB, NULL);
+
+    assert_non_null(parts);
+    assert_int_equal(parts->setup_len + parts->kernel_len, source->kernel.len);
+    assert_int_equal(parts->kernel_addr, MIB);
+    assert_int_equal(parts->initrd_addr, align_down(64 * MIB - 12345, 4096));
+    assert_int_equal(parts->initrd_len, 12345);
+    assert_int_equal(parts->setup[0x210], 0xff);                                /* type_of_loader */
+    assert_int_equal(parts->setup[BZ_LOADFLAGS], 0x81);                         /* LOADED_HIGH, CAN_USE_HEAP */
+    assert_int_equal(load_le(parts->setup + 0x224, 2), 0xe000 - 0x200);         /* heap_end_ptr */
+    assert_int_equal(load_le(parts->setup + 0x228, 4), parts->cmdline_addr);
+    assert_int_equal(load_le(parts->setup + 0x218, 4), parts->initrd_addr);
+    assert_int_equal(load_le(parts->setup + 0x21c, 4), 12345);
+    /* Set-up code, heap and stack share a segment, the command line is behind them, all of it in low RAM. */
+    assert_true(parts->setup_addr + parts->setup_len < parts->cmdline_addr);
+    assert_true(parts->cmdline_addr < 0x9fc00);
+}
+
+static void expect_no_real_mode(GByteArray *image, const char *append, size_t initrd, uint64_t ram_end, const char *what)
+{
+    g_autoptr(BootSource) source = source_of(image, append, initrd);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(BootRealMode) parts = boot_real_mode(source, ram_end, &error);
+
+    assert_null(parts);
+    if (!strstr(error->message, what))
+        fail_msg("'%s' does not mention '%s'", error->message, what);
+}
+
+static void real_mode_parts_that_do_not_fit_say_what_to_do(void **state)
+{
+    g_autofree char *longest = g_strnfill(2048, 'x');
+
+    expect_no_real_mode(image_bzimage(image_elf64(false), PACK_GZIP), longest, 0, 64 * MIB, "2047");
+    expect_no_real_mode(image_bzimage(image_elf64(false), PACK_GZIP), "", 0, MIB, "-m");
+    expect_no_real_mode(image_bzimage(image_elf64(false), PACK_GZIP), "", 70 * MIB, 64 * MIB, "-m");
+    expect_no_real_mode(bz_with(BZ_INITRD_ADDR_MAX, 4, 0xfffff), "", 4096, 64 * MIB, "-m");
+    GByteArray *image = image_bzimage(image_elf64(false), PACK_NONE);
+    g_byte_array_set_size(image, 256 * KIB);
+    image->data[BZ_SETUP_SECTS] = 200;
+    store_le(image->data + BZ_PAYLOAD_LENGTH, 0, 4);
+    expect_no_real_mode(image, "", 0, 64 * MIB, "32 KiB of set-up code");
+}
+
 /* Any image either boots inside its RAM or is an error; seeds make failures repeatable. */
 static void mutated_images_never_escape_ram(void **state)
 {
@@ -323,6 +393,9 @@ int main(void)
         cmocka_unit_test(unpacking_is_bounded_by_the_size_the_image_states),
         cmocka_unit_test(bad_elf_images_are_refused_by_name_and_reason),
         cmocka_unit_test(what_does_not_fit_says_what_to_do),
+        cmocka_unit_test(only_an_image_without_an_entry_in_protected_mode_needs_firmware),
+        cmocka_unit_test(the_real_mode_parts_carry_what_a_boot_loader_fills_in),
+        cmocka_unit_test(real_mode_parts_that_do_not_fit_say_what_to_do),
         cmocka_unit_test(mutated_images_never_escape_ram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Booting an operating system without firmware: "-kernel", "-initrd", "-append".
+ * Booting an operating system from its files: "-kernel", "-initrd", "-append".
  *
  *   boot_source_open    names -> open files            once, before the machine is built
  *   boot_plan_make      files -> BootPlan               parses everything, touches no guest memory
  *   boot_plan_place     BootPlan -> guest memory        at each machine reset
  *   boot_entry_apply    BootPlan.entry -> CpuState      at each machine reset, boot processor
+ *
+ * or, for firmware to place and enter it:
+ *
+ *   boot_real_mode      files -> BootRealMode
  *
  * A plan is a list of blobs (guest address, bytes, zeros after them) and the registers the image's
  * protocol asks for. Everything in the files is untrusted; a plan never reaches outside the RAM of
@@ -97,6 +101,25 @@ void boot_source_unload(BootSource *source);
 bool boot_source_reload(BootSource *source, GError **errp);
 void boot_source_free(BootSource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootSource, boot_source_free)
+
+/* Why only firmware can start it, as text to be shown; NULL if it has an entry of its own. */
+const char *boot_source_needs_firmware(const BootSource *source);
+
+/*
+ * What the real-mode boot protocol places where, for firmware to do so. setup is a copy with the fields a boot
+ * loader fills in; the other pointers are the source's. initrd_addr is 0 without one.
+ */
+typedef struct BootRealMode {
+    uint32_t setup_addr, kernel_addr, initrd_addr, cmdline_addr;
+    uint8_t *setup;
+    const uint8_t *kernel, *initrd;
+    size_t setup_len, kernel_len, initrd_len;
+} BootRealMode;
+
+/* ram_end: of the RAM below 4 GiB that firmware leaves. Only a bzImage has such an entry. */
+BootRealMode *boot_real_mode(const BootSource *source, uint64_t ram_end, GError **errp);
+void boot_real_mode_free(BootRealMode *parts);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootRealMode, boot_real_mode_free)
 
 /* The source must stay loaded as long as the plan is used. */
 BootPlan *boot_plan_make(const BootSource *source, const BootBoard *board, GError **errp);
