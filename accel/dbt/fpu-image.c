@@ -26,7 +26,7 @@ enum {
     FX_ST = 32,
 };
 
-uint32_t fpu_mxcsr_mask(void)
+static uint32_t host_mxcsr_mask(void)
 {
     uint8_t image[FXSAVE_SIZE] __attribute__((aligned(16))) = {0};
     uint32_t mask;
@@ -34,6 +34,18 @@ uint32_t fpu_mxcsr_mask(void)
     __asm__ volatile("fxsave64 %0" : "=m"(image));
     mask = load_le(image + 28, 4);
     return mask ? mask : 0xffbf;
+}
+
+uint32_t fpu_mxcsr_mask(void)
+{
+    static uint32_t known; /* the host's, which does not change; atomic */
+    uint32_t mask = __atomic_load_n(&known, __ATOMIC_RELAXED);
+
+    if (!mask) {
+        mask = host_mxcsr_mask();
+        __atomic_store_n(&known, mask, __ATOMIC_RELAXED);
+    }
+    return mask;
 }
 
 void fpu_set_top(FpuState *fpu, unsigned top)
@@ -182,7 +194,7 @@ void fpu_load_env(FpuState *fpu, const uint8_t *image, EnvFormat format)
 }
 
 /* len: a multiple of 8. */
-static bool any_set(const void *bytes, unsigned len)
+static inline bool any_set(const void *bytes, unsigned len)
 {
     uint64_t all = 0, word;
 
@@ -208,6 +220,27 @@ static bool vec_part(unsigned component, unsigned vecs, VecPart *part)
     default: return false;
     }
 }
+
+/* count pieces of len bytes, at distances of their own on both sides. */
+static inline void copy_pieces(uint8_t *to, unsigned to_step, const uint8_t *from, unsigned from_step, unsigned len,
+                               unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(to + i * to_step, from + i * from_step, len);
+    }
+}
+
+/* By constant lengths, which the compiler makes moves of. */
+static void copy_part(uint8_t *to, unsigned to_step, const uint8_t *from, unsigned from_step, const VecPart *part)
+{
+    switch (part->len) {
+    case 16: copy_pieces(to, to_step, from, from_step, 16, part->count); break;
+    case 32: copy_pieces(to, to_step, from, from_step, 32, part->count); break;
+    default: copy_pieces(to, to_step, from, from_step, 64, part->count); break;
+    }
+}
+
+#define VEC_SIZE sizeof(((FpuState *)0)->zmm[0])
 
 unsigned fpu_component_size(unsigned component)
 {
@@ -275,9 +308,7 @@ void fpu_store_component(const CpuState *state, unsigned component, unsigned vec
     VecPart part;
 
     if (vec_part(component, vecs, &part)) {
-        for (unsigned i = 0; i < part.count; i++) {
-            memcpy(image + i * part.len, state->fpu.zmm[part.first + i] + part.offset, part.len);
-        }
+        copy_part(image, part.len, state->fpu.zmm[part.first] + part.offset, VEC_SIZE, &part);
     } else if (component == 5) {
         memcpy(image, state->fpu.opmask, sizeof(state->fpu.opmask));
     } else if (component == 9) {
@@ -292,9 +323,7 @@ void fpu_load_component(CpuState *state, unsigned component, unsigned vecs, cons
 
     image = image ? image : initial;
     if (vec_part(component, vecs, &part)) {
-        for (unsigned i = 0; i < part.count; i++) {
-            memcpy(state->fpu.zmm[part.first + i] + part.offset, image + i * part.len, part.len);
-        }
+        copy_part(state->fpu.zmm[part.first] + part.offset, VEC_SIZE, image, part.len, &part);
     } else if (component == 5) {
         memcpy(state->fpu.opmask, image, sizeof(state->fpu.opmask));
     } else if (component == 9) {

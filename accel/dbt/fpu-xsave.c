@@ -95,7 +95,7 @@ static bool area_open(XsaveArea *x, DbtVcpu *v, const DbtInsn *insn)
 static bool save_legacy(const XsaveArea *x, uint64_t components, bool mxcsr)
 {
     const CpuState *s = x->v->state;
-    uint8_t image[FXSAVE_SIZE];
+    uint8_t image[FXSAVE_SIZE] __attribute__((uninitialized));
 
     fpu_store_x87(&s->fpu, image, x->wide);
     store_le(image + FX_MXCSR, s->fpu.mxcsr, 4);
@@ -109,7 +109,7 @@ static bool save_legacy(const XsaveArea *x, uint64_t components, bool mxcsr)
 
 static bool save_extended(const XsaveArea *x, uint64_t components, uint64_t compact)
 {
-    uint8_t image[1024] = {0};
+    uint8_t image[1024] __attribute__((uninitialized));
 
     for (unsigned i = 2; i < COMPONENTS; i++) {
         unsigned size = fpu_component_used(i, x->vecs);
