@@ -237,6 +237,7 @@ typedef struct DbtMemRef {
     uint8_t kind; /* mmu.c's */
     bool write, locked;
     uint64_t gpa[2]; /* of the parts of a bounced operand */
+    void *pair[2];   /* or their host addresses */
     uint8_t bounce[128] __attribute__((aligned(64)));
 } DbtMemRef;
 

@@ -18,7 +18,7 @@
 #include "accel/dbt/mmu-priv.h"
 #include "accel/dbt/seg.h"
 
-enum { REF_DIRECT, REF_CODE, REF_BOUNCE };
+enum { REF_DIRECT, REF_CODE, REF_BOUNCE, REF_PAIR };
 
 static bool segment_fault(DbtVcpu *v, SegIndex seg)
 {
@@ -204,6 +204,35 @@ void dbt_mem_cancel(DbtVcpu *v, DbtMemRef *ref)
         dbt_exclusive_end(v->accel);
 }
 
+/* An operand over the end of a page, both pages in the table: no walk, and no device. */
+static bool ref_begin_pair(DbtVcpu *v, const MmuEntry *table, MmuAccess access, DbtMemRef *ref)
+{
+    unsigned first = (unsigned)(GUEST_PAGE_SIZE - (ref->linear & ~GUEST_PAGE_MASK));
+
+    if (first >= ref->len || ref->locked || __builtin_expect(v->journaling, 0) ||
+        (v->code_bits != 64 && ref->linear + ref->len - 1 > UINT32_MAX))
+        return false;
+    ref->pair[0] = mmu_entry_host(table, ref->linear, first);
+    ref->pair[1] = mmu_entry_host(table, ref->linear + first, ref->len - first);
+    if (!ref->pair[0] || !ref->pair[1])
+        return false;
+    ref->kind = REF_PAIR;
+    ref->host = ref->bounce;
+    if (access != MMU_STORE) {
+        memcpy(ref->bounce, ref->pair[0], first);
+        memcpy(ref->bounce + first, ref->pair[1], ref->len - first);
+    }
+    return true;
+}
+
+static void ref_end_pair(const DbtMemRef *ref)
+{
+    unsigned first = (unsigned)(GUEST_PAGE_SIZE - (ref->linear & ~GUEST_PAGE_MASK));
+
+    memcpy(ref->pair[0], ref->bounce, first);
+    memcpy(ref->pair[1], ref->bounce + first, ref->len - first);
+}
+
 bool dbt_mem_begin(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned len, MmuAccess access, bool locked,
                    DbtMemRef *ref)
 {
@@ -223,6 +252,8 @@ bool dbt_mem_begin(DbtVcpu *v, SegIndex seg, uint64_t ea, unsigned len, MmuAcces
         ref_set_direct(v, ref, REF_DIRECT, host);
         return true;
     }
+    if (ref_begin_pair(v, table, access, ref))
+        return true;
     /* Before anything is translated: waiting for the section makes host addresses void. */
     ref->locked = locked && GUEST_PAGE_SIZE - (ref->linear & ~GUEST_PAGE_MASK) < len;
     if (ref->locked)
@@ -253,7 +284,9 @@ void dbt_mem_end(DbtVcpu *v, DbtMemRef *ref)
     MmuPart parts[2];
     unsigned count;
 
-    if (ref->write && ref->kind != REF_DIRECT) {
+    if (ref->write && ref->kind == REF_PAIR) {
+        ref_end_pair(ref);
+    } else if (ref->write && ref->kind != REF_DIRECT) {
         count = ref_parts(v, ref, parts);
         if (ref->kind == REF_BOUNCE)
             mmu_parts_write(v, parts, count, ref->bounce);

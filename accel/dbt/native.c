@@ -220,17 +220,28 @@ static FpuElements selected_elements(const DbtVcpu *v, const DbtInsn *insn)
     return e;
 }
 
-/* The whole operand's host address if no access to it can fault, selected or not. */
-static void *operand_host(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, bool write)
+/* The whole operand's host address if no access to it can fault, selected or not. NULL with copied set: it lies in two
+ * such pages, and what is there is in copy. */
+static void *operand_host(DbtVcpu *v, const DbtInsn *insn, uint64_t ea, bool write, uint8_t *copy, bool *copied)
 {
-    unsigned len;
-    void *host;
+    uint64_t linear = v->seg_base[insn->seg] + ea;
+    unsigned len, rest;
+    void *host, *behind;
 
+    *copied = false;
     if (!((write ? v->flat_write : v->flat_read) >> insn->seg & 1)) {
         return NULL;
     }
-    host = dbt_host_span(v, v->seg_base[insn->seg] + ea, write ? MMU_STORE : MMU_READ, &len);
-    return len >= insn->op_size ? host : NULL;
+    host = dbt_host_span(v, linear, write ? MMU_STORE : MMU_READ, &len);
+    if (len >= insn->op_size || !host) {
+        return host;
+    }
+    if (!write && v->code_bits == 64 && (behind = dbt_host_span(v, linear + len, MMU_READ, &rest))) {
+        memcpy(copy, host, len);
+        memcpy(copy + len, behind, insn->op_size - len);
+        *copied = true;
+    }
+    return NULL;
 }
 
 /* Else element by element, by way of a copy the instruction works on. */
@@ -239,6 +250,7 @@ static DbtStep run_masked(DbtVcpu *v, const DbtInsn *insn)
     uint8_t copy[64] __attribute__((aligned(64))) = {0};
     bool write = insn->reg & (BOUND_STORE | BOUND_WRITE);
     uint64_t ea = dbt_ea(v, insn);
+    bool copied;
     FpuElements e;
     uint32_t result;
     void *host;
@@ -250,8 +262,8 @@ static DbtStep run_masked(DbtVcpu *v, const DbtInsn *insn)
     if (insn->reg & BOUND_ALIGN && e.active && is_misaligned(v, insn, ea)) {
         return dbt_fault_error(v, EXC_GP, 0);
     }
-    host = operand_host(v, insn, ea, write);
-    if (!host) {
+    host = operand_host(v, insn, ea, write, copy, &copied);
+    if (!host && !copied) {
         if (write ? !fpu_elements_probe(v, insn, ea, &e) : !fpu_elements_read(v, insn, ea, &e, copy)) {
             return DBT_FAULT;
         }
