@@ -73,6 +73,22 @@ static void make_user(CpuState *s)
     s->seg[SEG_SS].attr |= SEG_ATTR_DPL;
 }
 
+/* AVX and AVX-512 as far as there are, with and without something in the upper halves of ZMM0 to ZMM15. */
+static void set_vectors(CpuState *s, const uint8_t *data)
+{
+    if (data[0] & 0x10)
+        return;
+    s->cr4 |= CR4_OSXSAVE;
+    s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX | (dbt_host_has_avx512() ? XCR0_AVX512_PARTS : 0);
+    for (unsigned i = 0; i < 32; i++) {
+        memset(s->fpu.zmm[i], data[4 + i % 16] + (int)i, sizeof(s->fpu.zmm[i]));
+        if (i < 16 && data[0] & 0x20)
+            memset(s->fpu.zmm[i] + 32, 0, 32);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        s->fpu.opmask[i] = value_of(data[4 + i]) * (i & 1 ? 0x100000001 : 1);
+}
+
 static void set_state(CpuState *s, const uint8_t *data)
 {
     uint64_t start = RIG_CODE + GUEST_PAGE_SIZE - data[2];
@@ -91,6 +107,7 @@ static void set_state(CpuState *s, const uint8_t *data)
     if (data[0] & 8)
         s->cr0 |= CR0_TS;
     s->cr4 |= CR4_OSFXSR;
+    set_vectors(s, data);
 }
 
 /* Two bits a pair of pages: as they are, the kernel's, read-only, absent. */

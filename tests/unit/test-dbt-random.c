@@ -115,6 +115,10 @@ static void random_state(CpuState *s, GRand *rand)
     }
     random_segments(s, rand);
     s->cr4 |= CR4_OSFXSR;
+    if (g_rand_int(rand) & 3) {
+        s->cr4 |= CR4_OSXSAVE;
+        s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX | (dbt_host_has_avx512() ? XCR0_AVX512_PARTS : 0);
+    }
 }
 
 static void prepare(Rig *rig, uint32_t seed)
