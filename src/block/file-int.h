@@ -29,6 +29,7 @@ typedef struct FileNode {
     uint32_t align;      /* O_DIRECT: of offsets, lengths and memory; else 1 */
     bool no_zero_range, no_punch_hole; /* atomic: the file system cannot */
     struct {             /* file-now.c; atomics; of reads and of writes */
+        bool local;          /* fixed: no server is between us and the page cache */
         bool unknown[2];     /* the file system does not know RWF_NOWAIT */
         unsigned misses[2];  /* in a row */
         int64_t average_ns;  /* that a plain write takes */
@@ -51,6 +52,8 @@ bool file_is_aligned(const FileNode *file, uint64_t offset, uint64_t bytes, cons
 int file_direct_read(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt);
 int file_direct_write(FileNode *file, uint64_t offset, uint64_t bytes, const struct iovec *iov, int iovcnt, int rwf);
 
+/* Once it is open. */
+void file_now_init(FileNode *file);
 /* True: the transfer is done. False: the engine's, which does all of it; an error is its to report. */
 bool file_transfer_now(FileNode *file, const BlockIo *io);
 

@@ -6,7 +6,8 @@
  *
  *     reads     RWF_NOWAIT: what the page cache does not have is the engine's
  *     writes    RWF_NOWAIT where the file system knows it (XFS, btrfs, block devices). Where it does not (ext4) a plain write,
- *               but only from the thread of a loop that is not the main one: nobody waits for that but its own requests
+ *               but only to a disk of this host, whose server cannot go away in the midst of it, and from the thread of a
+ *               loop that is not the main one: nobody waits for that but its own requests
  *
  * A plain write can be held up: the host slows down who dirties pages faster than its disk takes them. When writes take long on
  * average, they are the engine's for several times as long, so that the thread is there for others most of the time. The average
@@ -15,6 +16,8 @@
  * Locking: what is learnt is in atomics; threads that race learn a little less.
  */
 #include <errno.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 #include "core/host.h"
 #include "core/lock.h"
@@ -26,6 +29,14 @@
 #define PATIENCE_NS (1 * NS_PER_MS)   /* for their average */
 #define PAUSE_FACTOR 4                /* how much longer than the writes the pause is */
 #define MISSES_IN_A_ROW 16            /* from then on only one in as many is tried */
+
+void file_now_init(FileNode *file)
+{
+    struct statfs fs;
+
+    file->now.local = fstatfs(file->fd, &fs) == 0
+                      && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC || fs.f_type == OVERLAYFS_SUPER_MAGIC);
+}
 
 /* Looks for one worth a try after many that were not. */
 static bool is_promising(const FileNode *file, bool write)
@@ -95,5 +106,5 @@ bool file_transfer_now(FileNode *file, const BlockIo *io)
         return false;
     if (!__atomic_load_n(&file->now.unknown[write], __ATOMIC_RELAXED))
         return transfer_nowait(file, io, write);
-    return write && write_plainly(file, io);
+    return write && file->now.local && write_plainly(file, io);
 }

@@ -105,6 +105,7 @@ static bool file_open(BlockNode *node, GError **errp)
     file->align = 1;
     if (node->cache_direct)
         file_probe_alignment(file);
+    file_now_init(file);
     pthread_mutex_init(&file->grow_lock, NULL);
     range_lock_init(&file->writes);
     return true;
