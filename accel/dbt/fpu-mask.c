@@ -202,7 +202,7 @@ DbtStep fpu_gather_opmask(DbtVcpu *v, const DbtInsn *insn)
     if (!dbt_fpu_check(v, FPU_AVX512)) {
         return DBT_FAULT;
     }
-    v->wide_vectors = true;
+    v->wide_vectors |= insn->reg < 16 && count * size == 64;
     for (unsigned i = 0; i < count; i++) {
         if (!(*mask & BIT(i))) {
             continue;

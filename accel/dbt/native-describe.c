@@ -122,6 +122,8 @@ static bool note_register(NativeInsn *out, NativeFields *f, const ZydisDecodedOp
     number = ZydisRegisterGetId(reg);
     switch (ZydisRegisterGetClass(reg)) {
     case ZYDIS_REGCLASS_ZMM:
+        out->unit |= written && number < 16 ? FPU_WIDE : 0;
+        __attribute__((fallthrough));
     case ZYDIS_REGCLASS_YMM:
         out->ymm = true;
         __attribute__((fallthrough));

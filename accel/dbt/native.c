@@ -131,7 +131,7 @@ static uint32_t run_form(DbtVcpu *v, const DbtInsn *insn, void *mem)
     code = native_form_code(insn->aux, insn->imm & BITS(SERIAL_BITS - 1, 0));
     if (code) {
         result = native_run(v, code, mem, insn->sub & (FPU_X87 | FPU_MMX));
-        v->wide_vectors |= (insn->sub & FPU_AVX512) != 0;
+        v->wide_vectors |= (insn->sub & FPU_WIDE) != 0;
     }
     rcu_read_unlock();
     return result;

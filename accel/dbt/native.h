@@ -34,6 +34,7 @@ enum {
     FPU_AVX = 1 << 3,
     FPU_WAIT = 1 << 4, /* reports a pending x87 exception first */
     FPU_AVX512 = 1 << 5,
+    FPU_WIDE = 1 << 6, /* no unit: may set bits 511:256 of a register below 16 (DbtVcpu.wide_vectors) */
 };
 
 /*
