@@ -68,6 +68,7 @@ struct DbtCache {
     DbtBlock *buckets[1 << BUCKET_BITS];
     DbtRing blocks, insns;
     uint64_t parts_recycled, decoded_again; /* for people and tests */
+    int64_t reclaim_ns; /* the longest time it took to make room, here or for units: CPU time */
     DbtInsn scratch[BLOCK_MAX_INSNS]; /* of the block being built */
     DbtBlock *once; /* for code that cannot be cached (MMIO): one instruction */
     struct DbtDecoder *decoder;
@@ -147,5 +148,9 @@ static inline const DbtInsn *dbt_block_insns(DbtVcpu *v, DbtBlock *b)
 void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b);
 bool dbt_cache_init(DbtVcpu *v, GError **errp);
 void dbt_cache_release(DbtVcpu *v);
+
+/* Around making room: what began at start_ns (dbt_reclaim_begin) has ended. */
+int64_t dbt_reclaim_begin(void);
+void dbt_reclaim_end(DbtVcpu *v, int64_t start_ns);
 
 #endif

@@ -142,6 +142,7 @@ typedef struct LookTotals {
     uint64_t code_used, code_size;   /* translated code, in bytes */
     uint64_t block_used, block_size; /* decoded blocks */
     uint64_t blocks_recycled, decoded_again;
+    uint64_t reclaim_us;             /* the longest of any vCPU */
     uint64_t tables_size;            /* TLBs, jump caches */
     uint64_t index_used;             /* what is known about units */
 } LookTotals;
@@ -175,6 +176,7 @@ static LookTotals totals_of(const DbtAccel *accel)
         t.block_size += (v->cache->blocks.part_size + v->cache->insns.part_size) * DBT_RING_PARTS;
         t.blocks_recycled += v->cache->parts_recycled;
         t.decoded_again += v->cache->decoded_again;
+        t.reclaim_us = MAX(t.reclaim_us, (uint64_t)(v->cache->reclaim_ns + 999) / 1000);
         t.tables_size += dbt_mmu_tables_size();
         add_counters((uint64_t *)&t.mmu, (const uint64_t *)&v->mmu->stats, sizeof(t.mmu));
         if (v->jit)
@@ -212,6 +214,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "code.parts-recycled", t.jit.parts_recycled);
     line(out, "blocks.parts-recycled", t.blocks_recycled);
     line(out, "blocks.decoded-again", t.decoded_again);
+    line(out, "reclaim.longest-us", t.reclaim_us);
     line(out, "flushes", t.jit.flushes);
     line(out, "code-pages.written", t.jit.pages_changed);
     line(out, "run.entries", t.jit.entries);

@@ -41,12 +41,10 @@ static bool part_has_room(const DbtJit *jit)
            p->offsets + OFFSETS_MAX <= jit->part_offsets;
 }
 
-void jit_parts_make_room(DbtJit *jit)
+static void recycle_part(DbtJit *jit)
 {
     JitPart *p = jit_part_now(jit);
 
-    if (part_has_room(jit))
-        return;
     jit_x87_settle(jit);
     jit->pending_exit = 0;
     p->code = jit_code_used(jit);
@@ -62,6 +60,17 @@ void jit_parts_make_room(DbtJit *jit)
     }
     jit->stats.parts_recycled += p->units > 0;
     *p = (JitPart){0};
+}
+
+void jit_parts_make_room(DbtJit *jit)
+{
+    int64_t start_ns;
+
+    if (part_has_room(jit))
+        return;
+    start_ns = dbt_reclaim_begin();
+    recycle_part(jit);
+    dbt_reclaim_end(jit->v, start_ns);
 }
 
 void jit_parts_reset(DbtJit *jit)

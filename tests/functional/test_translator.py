@@ -114,6 +114,25 @@ def info_jit_counts_units_and_memory():
     assert now["run.entries"] > 0 and now["tlb.walks"] > 0 and now["flushes"] == 0
 
 
+# 40000 functions at 2 MiB, 64 bytes apart: mov eax, n; ret. All of them are called, eight times.
+MANY = (b"\xbc" + struct.pack("<I", 0x180000) + b"\xbf" + struct.pack("<I", 0x200000) + b"\xb9" + struct.pack("<I", 40000) +
+        b"\xc6\x07\xb8\x89\x4f\x01\xc6\x47\x05\xc3\x83\xc7\x40\x49\x75\xf0\xbb\x08\0\0\0" +
+        b"\xbf" + struct.pack("<I", 0x200000) + b"\xb9" + struct.pack("<I", 40000) + b"\xff\xd7\x83\xc7\x40\x49\x75\xf8\x4b\x75\xeb" +
+        tinyguest.text("ready\n") + tinyguest.ECHO)
+
+
+@suite.test
+def more_code_than_there_is_room_for_is_reclaimed_and_the_longest_time_is_shown():
+    image = tinyguest.write(os.path.join(folder.name, "many"), MANY)
+    with Vm(["-accel", "dbt,tb-size=1,translate-after=1", "-m", "16", "-display", "none", "-serial", "stdio", "-kernel", image, *qmp_args(PATH)]) as vm, \
+            Qmp(PATH) as qmp:
+        vm.expect("ready")
+        now = counters(qmp.hmp("info jit"))
+    assert now["code.parts-recycled"] > 10 and now["blocks.parts-recycled"] > 10, now
+    assert now["reclaim.longest-us"] > 0
+    assert info_jit()["reclaim.longest-us"] == 0, "nothing was reclaimed"
+
+
 @suite.test
 def code_and_tlbs_of_up_to_eight_cpus_take_64_mib_at_most():
     for cpus in ("1", "2", "8"):
