@@ -157,16 +157,27 @@ bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
+/* After RCX has been counted down, flags kept: LOOP goes on unless RCX is 0, LOOPE and LOOPNE look at ZF, too. */
+static void emit_loop_exit(JitTranslator *t, const JitInsn *in)
+{
+    bool plain = in->dec.mnemonic == ZYDIS_MNEMONIC_LOOP;
+
+    emit_bytes(t->hot, (const uint8_t[]){0xe3, plain ? 5 : 6}, 2); /* jrcxz over the jump */
+    emit_exit(t, jit_branch_target(in), in->rip,
+              plain ? HOST_NO_REG : in->dec.mnemonic == ZYDIS_MNEMONIC_LOOPE ? HOST_E : HOST_NE);
+}
+
 /*
- * LOOP and JCXZ have a short distance: the host's own goes round an exit.
+ * JCXZ has a short distance: the host's own goes round an exit.
  *
- *     loop +2 ; jmp +5 ; jmp exit
+ *     jcxz +2 ; jmp +5 ; jmp exit
  *
- * Alone and with no flags to keep, LOOP is DEC and JNZ, which hosts prefer.
+ * LOOP is slow on hosts: it is DEC and JNZ, or LEA and JRCXZ where flags are to be kept.
  */
 bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
 {
-    bool wide = in->insn->addr_size == 8;
+    const HostAddress less = {GPR_RCX, HOST_NO_REG, 0, -1};
+    bool wide = in->insn->addr_size == 8, counts = in->dec.opcode != 0xe3;
 
     if (in->insn->addr_size == 2)
         return false;
@@ -176,6 +187,11 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
         return true;
     }
     jit_emit_x87_note(t, t->hot);
+    if (counts) {
+        emit_lea(t->hot, wide, GPR_RCX, &less);
+        emit_loop_exit(t, in);
+        return true;
+    }
     if (!wide)
         emit8(t->hot, 0x67);
     emit_bytes(t->hot, (const uint8_t[]){in->dec.opcode, 2, 0xeb, 5}, 4);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What kernels do all the time beside computing: PUSHF POPF CLI STI, STAC CLAC, SWAPGS, RDTSC RDTSCP, SERIALIZE,
- * PAUSE; and CLD, BT with a register, XLAT. (SDM vol. 2, under each.)
+ * PAUSE; and CLD, MOV from a segment register, BT with a register, XLAT. (SDM vol. 2, under each.)
  *
  * RFLAGS but for the arithmetic flags are in CpuState, at an address known here. The mode word knows DF, and
  * at CPL 0 with SMAP also AC, so CLD has nothing to do, and STAC and CLAC go to a unit of another mode.
@@ -288,6 +288,29 @@ bool jit_emit_pause(JitTranslator *t, const JitInsn *in)
 bool jit_emit_cld(JitTranslator *t, const JitInsn *in)
 {
     return !(t->jit->mode_key & JIT_MODE_DOWN);
+}
+
+/* MOV r32, Sreg and MOV r64, Sreg. */
+bool jit_fits_mov_from_segment(const JitTranslator *t, const JitInsn *in)
+{
+    return in->dec.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->dec.opcode == 0x8c && !(in->insn->flags & INSN_MEM) &&
+           in->dec.operand_width > 16;
+}
+
+bool jit_emit_mov_from_segment(JitTranslator *t, const JitInsn *in)
+{
+    unsigned segment = (unsigned)(in->operands[1].reg.value - ZYDIS_REGISTER_ES);
+    uint8_t guest = in->insn->rm;
+
+    if (segment > SEG_GS)
+        return false;
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&t->jit->v->state->seg[segment].selector);
+    emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0xb7, 0x1a}, 4); /* movzx r11d, word [r10] */
+    if (jit_is_spilled(guest))
+        jit_emit_store_spill(t, guest, HOST_TEMP);
+    else
+        emit_rr(t->hot, false, HOST_LOAD, jit_host(guest), HOST_TEMP);
+    return true;
 }
 
 bool jit_emit_xlat(JitTranslator *t, const JitInsn *in)

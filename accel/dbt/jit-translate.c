@@ -309,6 +309,7 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_PREFETCHW, emit_nothing, NULL},
     {ZYDIS_MNEMONIC_LEA, emit_lea_insn, fits_lea},
     {ZYDIS_MNEMONIC_MOV, emit_moffs, fits_moffs},
+    {ZYDIS_MNEMONIC_MOV, jit_emit_mov_from_segment, jit_fits_mov_from_segment},
     {ZYDIS_MNEMONIC_INC, emit_inc_dec32, fits_inc_dec32},
     {ZYDIS_MNEMONIC_DEC, emit_inc_dec32, fits_inc_dec32},
     {ZYDIS_MNEMONIC_PUSH, jit_emit_push, NULL},

@@ -261,6 +261,8 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in); /* and RDTSCP */
 bool jit_emit_serialize(JitTranslator *t, const JitInsn *in);
 bool jit_emit_pause(JitTranslator *t, const JitInsn *in);
 bool jit_emit_cld(JitTranslator *t, const JitInsn *in);
+bool jit_emit_mov_from_segment(JitTranslator *t, const JitInsn *in);
+bool jit_fits_mov_from_segment(const JitTranslator *t, const JitInsn *in);
 bool jit_emit_xlat(JitTranslator *t, const JitInsn *in);
 bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in);
 bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);

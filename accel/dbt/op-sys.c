@@ -328,11 +328,12 @@ static DbtStep op_cpuid(DbtVcpu *v, const DbtInsn *insn)
 static DbtStep op_xgetbv(DbtVcpu *v, const DbtInsn *insn)
 {
     CpuState *s = v->state;
-    uint32_t index = (uint32_t)s->gpr[GPR_RCX], regs[4];
+    uint32_t index = (uint32_t)s->gpr[GPR_RCX], regs[4] = {0};
 
     if (!(s->cr4 & CR4_OSXSAVE))
         return dbt_fault(v, EXC_UD);
-    dbt_cpuid(v, 0xd, 1, regs);
+    if (index == 1)
+        dbt_cpuid(v, 0xd, 1, regs);
     if (index > 1 || (index == 1 && !(regs[0] >> 2 & 1)))
         return dbt_fault_error(v, EXC_GP, 0);
     s->gpr[GPR_RAX] = (uint32_t)s->xcr0;

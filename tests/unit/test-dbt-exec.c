@@ -221,6 +221,92 @@ static void hlt_waits_for_an_interrupt(void **state)
     rig->machine->vcpus[0]->intr = NULL;
 }
 
+GUEST(counted_loops, "xor %eax, %eax\n mov $5, %ecx\n stc\n 1: lea 1(%rax), %eax\n loop 1b\n sbb %ebx, %ebx\n"
+                     "xor %edx, %edx\n mov $10, %ecx\n 2: lea 1(%rdx), %edx\n cmp $4, %edx\n loopne 2b\n setz %r8b\n"
+                     "mov %rcx, %r9\n xor %edi, %edi\n mov $3, %ecx\n 3: lea 1(%rdi), %edi\n loope 3b\n setz %r10b\n"
+                     "xor %esi, %esi\n mov $0x100000002, %rcx\n stc\n 4: lea 1(%rsi), %esi\n addr32 loop 4b\n setc %r11b");
+
+static void loop_instructions_count_and_keep_the_flags(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(RIG_RUN(rig, 64, counted_loops), -1);
+    assert_int_equal(s->gpr[GPR_RAX], 5);
+    assert_int_equal(s->gpr[GPR_RBX], 0xffffffff); /* LOOP has kept CF */
+    assert_int_equal(s->gpr[GPR_RDX], 4);          /* LOOPNE ends at ZF, with */
+    assert_int_equal(s->gpr[GPR_R9], 6);           /* that left */
+    assert_int_equal(s->gpr[GPR_R8] & 0xff, 1);
+    assert_int_equal(s->gpr[GPR_RDI], 3); /* LOOPE at zero */
+    assert_int_equal(s->gpr[GPR_R10] & 0xff, 1);
+    assert_int_equal(s->gpr[GPR_RSI], 2); /* ECX alone counts */
+    assert_int_equal(s->gpr[GPR_RCX], 0);
+    assert_int_equal(s->gpr[GPR_R11] & 0xff, 1);
+}
+
+GUEST(selectors, "mov %cs, %eax\n mov %ss, %r10\n mov $-1, %rbx\n mov %ds, %ebx\n mov $-1, %rcx\n mov %es, %cx");
+
+static void moves_from_segment_registers_give_the_selector(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(RIG_RUN(rig, 64, selectors), -1);
+    assert_int_equal(s->gpr[GPR_RAX], s->seg[SEG_CS].selector);
+    assert_int_equal(s->gpr[GPR_R10], s->seg[SEG_SS].selector);
+    assert_int_equal(s->gpr[GPR_RBX], s->seg[SEG_DS].selector);
+    assert_int_equal(s->gpr[GPR_RCX], (uint64_t)-1 << 16 | s->seg[SEG_ES].selector);
+}
+
+/* Loops that count at 0x20000: a backward link, and indirect branches between pages. */
+GUEST(endless_loop, "sti\n 1: incq 0x20000\n jmp 1b");
+GUEST(endless_calls, "sti\n mov $0x12000, %ebx\n movl $0xc3, (%rbx)\n 1: incq 0x20000\n call *%rbx\n jmp 1b");
+
+#define ROUNDS_AFTER 1000
+
+typedef struct Interrupter {
+    Rig *rig;
+    uint64_t rounds; /* when the request had been made */
+} Interrupter;
+
+static void *interrupt_when_it_runs(void *opaque)
+{
+    Interrupter *in = opaque;
+    Vcpu *vcpu = in->rig->machine->vcpus[0];
+    const uint64_t *rounds = rig_mem(in->rig, RIG_DATA);
+
+    while (__atomic_load_n(rounds, __ATOMIC_ACQUIRE) < 100)
+        sched_yield();
+    __atomic_store_n((bool *)vcpu->intr_opaque, true, __ATOMIC_RELEASE);
+    vcpu_request(vcpu, VCPU_REQ_INTR);
+    in->rounds = __atomic_load_n(rounds, __ATOMIC_ACQUIRE);
+    return NULL;
+}
+
+/* Counted, not timed: what runs behind the request is what is under way, and stores that are not seen yet. */
+static void a_loop_takes_an_interrupt_within_a_few_rounds(void **state)
+{
+    static const struct {
+        const uint8_t *code, *end;
+    } loops[] = {{endless_loop, endless_loop_end}, {endless_calls, endless_calls_end}};
+    Rig *rig = *state;
+    OneInterrupt one = {0};
+    pthread_t thread;
+
+    for (unsigned i = 0; i < 100; i++) {
+        Interrupter in = {rig, 0};
+        uint64_t *rounds = rig_mem(rig, RIG_DATA);
+
+        *rounds = 0;
+        give_interrupt(rig, &one, false);
+        assert_true(thread_create(&thread, "interrupter", interrupt_when_it_runs, &in, NULL));
+        assert_int_equal(rig_run_code(rig, 64, loops[i % 2].code, (size_t)(loops[i % 2].end - loops[i % 2].code)), 0x1e);
+        pthread_join(thread, NULL);
+        assert_in_range(*rounds, 100, in.rounds + ROUNDS_AFTER);
+    }
+    rig->machine->vcpus[0]->intr = NULL;
+}
+
 GUEST(enter_leave, "mov %rsp, %rbp\n movq $0x55, -8(%rbp)\n movq $0x66, -16(%rbp)\n"
                    "sub $64, %rsp\n enter $32, $3\n mov %rbp, %rax\n mov %rsp, %rbx\n mov -8(%rbp), %rcx\n"
                    "mov -16(%rbp), %rdx\n mov -24(%rbp), %rsi\n leave");
@@ -270,6 +356,9 @@ int main(void)
         RIG_CASE(a_breakpoint_stops_before_its_instruction_and_rf_lets_it_pass),
         RIG_CASE(sti_takes_an_interrupt_one_instruction_later),
         RIG_CASE(hlt_waits_for_an_interrupt),
+        RIG_CASE(loop_instructions_count_and_keep_the_flags),
+        RIG_CASE(moves_from_segment_registers_give_the_selector),
+        RIG_CASE(a_loop_takes_an_interrupt_within_a_few_rounds),
         RIG_CASE(enter_copies_the_display),
         RIG_CASE(popa_restores_all_but_the_stack_pointer),
     };
