@@ -423,7 +423,7 @@ static bool map_for_perf(DbtJit *jit, GError **errp)
 
 bool jit_code_init(DbtJit *jit, GError **errp)
 {
-    jit->size = (uint32_t)align_up(dbt_budget(jit->v, 64), GUEST_PAGE_SIZE);
+    jit->size = (uint32_t)align_down(dbt_budget(jit->v, 64), GUEST_PAGE_SIZE);
     if (!(jit->v->accel->perf_map ? map_for_perf(jit, errp) : map_sealed_file(jit, errp)))
         return false;
     jit->hot = (JitEmit){.base = jit->rw, .at = 0, .end = jit->size};
