@@ -233,12 +233,22 @@ static void arm_timers(Mc146818 *rtc)
     }
 }
 
-static void update_irq(Mc146818 *rtc)
+static void catch_up(Mc146818 *rtc)
 {
     catch_up_update(rtc);
     catch_up_periodic(rtc);
+}
+
+static void set_outputs(Mc146818 *rtc)
+{
     arm_timers(rtc);
     irq_set(&rtc->irq, irq_pending(&rtc->regs));
+}
+
+static void update_irq(Mc146818 *rtc)
+{
+    catch_up(rtc);
+    set_outputs(rtc);
 }
 
 static void timer_fired(void *opaque)
@@ -328,10 +338,11 @@ static uint8_t read_c(Mc146818 *rtc)
 {
     uint8_t value;
 
-    update_irq(rtc);
+    catch_up(rtc);
     value = rtc->regs.cmos[REG_C] | (irq_pending(&rtc->regs) ? C_IRQF : 0);
     rtc->regs.cmos[REG_C] = 0; /* reading acknowledges all */
-    update_irq(rtc);
+    /* Without looking at the clock again: the line has to be seen low before the next flag raises it. */
+    set_outputs(rtc);
     return value;
 }
 
