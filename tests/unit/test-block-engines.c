@@ -278,6 +278,41 @@ static void requests_of_an_io_thread_complete_there(void **state)
     }
 }
 
+typedef struct OwnLoop {
+    Load *load;
+    EventLoop *loop;
+} OwnLoop;
+
+static void work_and_quit(void *opaque)
+{
+    OwnLoop *own = opaque;
+
+    load_start(own->load);
+    blk_drain(own->load->blk); /* each that ends starts the next */
+    event_loop_quit(own->loop);
+}
+
+static void a_loop_is_the_threads_only_while_it_runs(void **state)
+{
+    static const char *const engines[] = {"threads", "io_uring", "native"};
+    EventLoop *before = event_loop_current();
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(engines); i++) {
+        BlockBackend *blk = open_disk("qcow2", engines[i], engines[i][0] == 'n');
+        OwnLoop own = {.load = &(Load){0}};
+        if (!blk)
+            continue;
+        own.loop = event_loop_new();
+        load_init(own.load, blk, own.loop, true);
+        event_loop_call(own.loop, work_and_quit, &own);
+        event_loop_run(own.loop);
+        event_loop_free(own.loop);
+        assert_ptr_equal(event_loop_current(), before);
+        load_verify(own.load);
+        blk_unref(blk); /* drains, on the loop there was before */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +322,7 @@ int main(void)
         cmocka_unit_test(linux_aio_without_o_direct_is_refused),
         cmocka_unit_test(more_requests_than_a_reap_calls_back_all_complete),
         cmocka_unit_test(requests_of_an_io_thread_complete_there),
+        cmocka_unit_test(a_loop_is_the_threads_only_while_it_runs),
     };
     int failed;
 
