@@ -252,11 +252,16 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
         emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
         return true;
     }
-    if (!emit_load_target(t, in, HOST_ADDR))
-        return false;
-    emit_rm(t->hot, true, HOST_STORE, HOST_ADDR, GPR_RSP, FRAME(temp));
-    emit_push_return(t, in);
-    emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, FRAME(temp));
+    if (in->insn->flags & INSN_MEM || in->insn->rm == GPR_RSP) {
+        if (!emit_load_target(t, in, HOST_ADDR))
+            return false;
+        emit_rm(t->hot, true, HOST_STORE, HOST_ADDR, GPR_RSP, FRAME(temp));
+        emit_push_return(t, in);
+        emit_rm(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RSP, FRAME(temp));
+    } else {
+        emit_push_return(t, in);
+        emit_load_target(t, in, HOST_ADDR);
+    }
     jit_emit_indirect(t);
     return true;
 }

@@ -176,6 +176,7 @@ typedef struct Fields {
     bool need_rex, no_rex; /* SPL..DIL; AH..BH */
     uint8_t swapped;       /* AL..BL stands for AH..BH, HOST_NO_REG: none does */
     bool has_gpr;
+    bool zeroing;
     HostAddress at;        /* the memory operand */
     uint8_t pool[2];       /* scratch registers not given away */
     unsigned pool_count;
@@ -206,12 +207,59 @@ static uint8_t assign(Fields *f, const ZydisDecodedOperand *op)
         f->spilled[i].load = f->spilled[i].store = false;
         f->spilled_count++;
     }
-    f->spilled[i].load |= kept || !written;
+    f->spilled[i].load |= (kept || !written) && !f->zeroing;
     f->spilled[i].store |= written;
     return f->spilled[i].host;
 }
 
-static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
+/* xor r, r and sub r, r, which read nothing. */
+static bool is_zeroing(const JitInsn *in)
+{
+    return (in->dec.mnemonic == ZYDIS_MNEMONIC_XOR || in->dec.mnemonic == ZYDIS_MNEMONIC_SUB) &&
+           in->dec.operand_width >= 32 && in->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           in->operands[0].reg.value == in->operands[1].reg.value;
+}
+
+/* The forms with memory in place of a register that is changed do the same to all 64 bits. */
+static bool changes_in_place(const JitInsn *in, const ZydisDecodedOperand *op)
+{
+    if (op->size != 64)
+        return false;
+    switch (in->dec.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_MOV:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A register of the frame may be the operand where it is, instead of one that is loaded. Bit tests mean something
+ * else then. */
+static bool use_from_frame(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
+{
+    uint8_t guest = native_gpr_number(op->reg.value);
+
+    if (f->memory || f->zeroing || !jit_is_spilled(guest) || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+        in->dec.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || in->dec.meta.category == ZYDIS_CATEGORY_BITBYTE ||
+        (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && !changes_in_place(in, op)))
+        return false;
+    f->memory = true;
+    f->at = (HostAddress){GPR_RSP, HOST_NO_REG, 0, jit_spill_slot(guest)};
+    f->rm = GPR_RSP;
+    return true;
+}
+
+static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
 {
     uint8_t host;
 
@@ -220,6 +268,10 @@ static bool fill_register(Fields *f, const ZydisDecodedOperand *op)
     /* Implicit registers are never RSP, R9, R10 or R11. */
     if (is_gpr(op->reg.value) && op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
         return true;
+    if (is_gpr(op->reg.value) && use_from_frame(f, in, op)) {
+        f->has_gpr = true;
+        return true;
+    }
     if (is_vector(op->reg.value)) {
         host = (uint8_t)ZydisRegisterGetId(op->reg.value);
     } else if (native_is_high_byte(op->reg.value) && f->memory) {
@@ -262,6 +314,7 @@ static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
 
     *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_TEMP, HOST_ADDR}, .swapped = HOST_NO_REG};
     f->memory = place != NULL;
+    f->zeroing = !place && is_zeroing(in);
     f->pool_count = 2;
     if (place) {
         f->at = place->at;
@@ -270,7 +323,7 @@ static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
         f->pool_count = place->spare != HOST_NO_REG;
     }
     for (unsigned i = 0; i < dec->operand_count; i++) {
-        if (in->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !fill_register(f, &in->operands[i]))
+        if (in->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !fill_register(f, in, &in->operands[i]))
             return false;
     }
     return !(f->no_rex && (f->need_rex || (f->reg | f->rm | f->opcode_reg) & 8));

@@ -55,13 +55,18 @@ static bool is_constant(const DbtInsn *insn, uint64_t rip, uint64_t *value)
     return true;
 }
 
-/* HOST_ADDR = a, cut to 32 bits unless wide. */
-static void emit_address_sum(JitTranslator *t, const HostAddress *a, bool wide)
+/* host = a, cut to 32 bits unless wide. */
+static void emit_sum(JitTranslator *t, uint8_t host, const HostAddress *a, bool wide)
 {
     if (a->index != HOST_NO_REG || a->disp || !wide)
-        emit_lea(t->hot, wide, HOST_ADDR, a);
-    else if (a->base != HOST_ADDR)
-        emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, a->base);
+        emit_lea(t->hot, wide, host, a);
+    else if (a->base != host)
+        emit_rr(t->hot, true, HOST_LOAD, host, a->base);
+}
+
+static void emit_address_sum(JitTranslator *t, const HostAddress *a, bool wide)
+{
+    emit_sum(t, HOST_ADDR, a, wide);
 }
 
 /* The host address in HOST_ADDR. */
@@ -73,25 +78,27 @@ static void collapse(JitTranslator *t, JitPlace *place)
 }
 
 /* A constant address, by is_constant. */
-static void emit_constant(JitTranslator *t, JitEmit *e, const DbtInsn *insn, uint64_t value)
+static void emit_constant(JitTranslator *t, JitEmit *e, uint8_t host, const DbtInsn *insn, uint64_t value)
 {
     if (insn->flags & INSN_RIP_REL)
-        jit_emit_mov_address(t, e, HOST_ADDR, value);
+        jit_emit_mov_address(t, e, host, value);
     else
-        emit_mov_imm(e, HOST_ADDR, value);
+        emit_mov_imm(e, host, value);
 }
 
-void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip)
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, uint8_t host, bool wide)
 {
     uint64_t value;
     HostAddress a;
 
     if (is_constant(insn, rip, &value)) {
-        emit_constant(t, t->hot, insn, value);
+        emit_constant(t, t->hot, host, insn, value);
+        if (!wide)
+            emit_rr(t->hot, false, HOST_LOAD, host, host);
         return;
     }
     a = load_address(t, insn);
-    emit_address_sum(t, &a, insn->addr_size == 8);
+    emit_sum(t, host, &a, wide && insn->addr_size == 8);
 }
 
 /* --- Checks. --- */
@@ -183,7 +190,7 @@ static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t addre
         emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
         emit32(t->hot, (uint32_t)page);
     } else {
-        emit_constant(t, t->hot, insn, page);
+        emit_constant(t, t->hot, HOST_ADDR, insn, page);
         emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
         note_entry(t, moves);
     }
@@ -423,7 +430,7 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
     if (is_constant(insn, in->rip, &value)) {
         if (!based)
             return check_constant(t, insn, value, size, write, place);
-        emit_constant(t, t->hot, insn, value);
+        emit_constant(t, t->hot, HOST_ADDR, insn, value);
     } else {
         a = load_address(t, insn);
         if (!based && wide && is_base_only(t, &a) && !is_hashed(t)) {
@@ -514,7 +521,7 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
         emit_call(t->cold, glue->fill_table_distance[context][miss->write]);
         break;
     case JIT_MISS_CONSTANT:
-        emit_constant(t, t->cold, miss->insn, miss->address);
+        emit_constant(t, t->cold, HOST_ADDR, miss->insn, miss->address);
         emit_call(t->cold, glue->fill_table[context][miss->write]);
         break;
     default:

@@ -36,6 +36,7 @@
 #define MISSES_WATCHED 64
 #define MISSES_SETTLED 65536
 #define RUNS_MIN 256    /* below them a watched site is left as it is */
+#define SITE_LOG_FULL 2 /* in JitArea.site_tired */
 #define HASH_RATIO 16   /* a site that misses once in so many runs is given up */
 
 /* Pools by context and direction: a site of one never holds what another may not access. */
@@ -190,11 +191,12 @@ void jit_sites_adapt(DbtJit *jit, JitUnit *unit)
 {
     DbtBlock *block = unit->block;
     JitArea *area = jit->area;
+    bool log_full = area->site_tired == SITE_LOG_FULL;
 
     area->site_tired = 0;
-    if (area->site_log[0].count >= JIT_SITE_LOG || area->site_log[1].count >= JIT_SITE_LOG)
+    if (log_full)
         jit_sites_flush(area, true);
-    if (!unit->valid)
+    if (log_full || !unit->valid)
         return;
     if (block->sites_watched) {
         block->sites_watched = 0;
@@ -392,8 +394,11 @@ static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool wri
     emit_patch(e, full[1], e->at);
     emit_mov_imm(e, GPR_RDX, JIT_SITE_NONE);
     emit_gs(e, true, HOST_STORE, GPR_RDX, GPR_R11, 0);
+    emit_gs(e, false, 0xc7, 0, HOST_NO_REG, AREA(jit, site_tired)); /* mov dword, */
+    emit32(e, SITE_LOG_FULL);
+    finish(e, false);
     emit_patch(e, tired, e->at);
-    emit_gs(e, false, 0xc7, 0, HOST_NO_REG, AREA(jit, site_tired)); /* mov dword, 1 */
+    emit_gs(e, false, 0xc7, 0, HOST_NO_REG, AREA(jit, site_tired));
     emit32(e, 1);
     emit_patch(e, crosses, e->at);
     emit_patch(e, failed[0], e->at);

@@ -343,7 +343,7 @@ bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in)
         return false;
     if (seg != SEG_DS && seg != SEG_SS && seg != SEG_ES && !(seg == SEG_CS && !t->is32))
         return false;
-    jit_emit_ea(t, in->insn, in->rip);
+    jit_emit_ea(t, in->insn, in->rip, HOST_ADDR, true);
     emit_rr(t->hot, true, wide ? HOST_LOAD : 0x63, HOST_TEMP, jit_host(bit)); /* movsxd */
     emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xfb, wide ? 6 : 5}, 4); /* sar r11, */
     jit_emit_access(t, &word, size, write);

@@ -27,20 +27,18 @@ static bool emit_nothing(JitTranslator *t, const JitInsn *in)
 static bool emit_lea_insn(JitTranslator *t, const JitInsn *in)
 {
     uint8_t guest = in->insn->reg;
-    bool spilled = jit_is_spilled(guest);
+    bool spilled = jit_is_spilled(guest), brief = in->dec.operand_width == 16;
 
-    jit_emit_ea(t, in->insn, in->rip);
-    if (spilled && in->dec.operand_width == 16)
+    if (spilled && brief)
         return false;
+    jit_emit_ea(t, in->insn, in->rip, spilled || brief ? HOST_ADDR : jit_host(guest), in->dec.operand_width == 64);
+    t->keeps_temp = in->insn->index == INSN_NO_REG || !jit_is_spilled(in->insn->index);
     if (spilled) {
-        if (in->dec.operand_width == 32)
-            emit_rr(t->hot, false, HOST_LOAD, HOST_ADDR, HOST_ADDR);
         jit_emit_store_spill(t, guest, HOST_ADDR);
-        return true;
-    }
-    if (in->dec.operand_width == 16)
+    } else if (brief) {
         emit8(t->hot, 0x66);
-    emit_rr(t->hot, in->dec.operand_width == 64, HOST_LOAD, jit_host(guest), HOST_ADDR);
+        emit_rr(t->hot, false, HOST_LOAD, jit_host(guest), HOST_ADDR);
+    }
     return true;
 }
 

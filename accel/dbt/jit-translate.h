@@ -187,8 +187,9 @@ void jit_emit_mov_address(JitTranslator *t, JitEmit *e, uint8_t reg, uint64_t va
 void jit_groups_find(JitTranslator *t);
 
 /* --- jit-memory.c --- */
-/* lea HOST_ADDR, the effective address, cut to the address size. Uses HOST_TEMP. */
-void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip);
+/* host = the effective address, cut to the address size, and to 32 bits unless wide. Uses HOST_ADDR and HOST_TEMP for
+ * what is in the frame. */
+void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, uint8_t host, bool wide);
 /* Checks the memory operand; *place is where it is. spare: a scratch register has to be left. false:
  * not by inline code. */
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place);

@@ -96,7 +96,7 @@ typedef struct JitSiteLog {
 typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
     uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
-    uint32_t site_tired;   /* a site's count of misses has come to 0 */
+    uint32_t site_tired;   /* a site's count of misses has come to 0, or the log is full (jit-site.c) */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
     uint64_t resume;       /* host address translated code goes on at after jit_interpret */
