@@ -187,12 +187,18 @@ typedef struct Fields {
     unsigned spilled_count;
 } Fields;
 
+/* Some of what the register has is needed, or stays. BSF and BSR of zero change nothing, of which Zydis does not know. */
+static bool is_kept(const JitInsn *in, const ZydisDecodedOperand *op)
+{
+    return op->size < 32 || op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE) ||
+           in->dec.mnemonic == ZYDIS_MNEMONIC_BSF || in->dec.mnemonic == ZYDIS_MNEMONIC_BSR;
+}
+
 /* The host register for a guest register in this instruction; HOST_NO_REG: none left. */
-static uint8_t assign(Fields *f, const ZydisDecodedOperand *op)
+static uint8_t assign(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
 {
     uint8_t guest = native_gpr_number(op->reg.value);
     bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-    bool kept = op->size < 32 || op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE);
     unsigned i;
 
     if (!jit_is_spilled(guest))
@@ -207,7 +213,7 @@ static uint8_t assign(Fields *f, const ZydisDecodedOperand *op)
         f->spilled[i].load = f->spilled[i].store = false;
         f->spilled_count++;
     }
-    f->spilled[i].load |= (kept || !written) && !f->zeroing;
+    f->spilled[i].load |= (is_kept(in, op) || !written) && !f->zeroing;
     f->spilled[i].store |= written;
     return f->spilled[i].host;
 }
@@ -281,7 +287,7 @@ static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperan
         f->no_rex = true;
         host = (uint8_t)(op->reg.value - ZYDIS_REGISTER_AH + 4);
     } else {
-        host = assign(f, op);
+        host = assign(f, in, op);
         f->need_rex |= op->reg.value >= ZYDIS_REGISTER_SPL && op->reg.value <= ZYDIS_REGISTER_DIL;
     }
     if (host == HOST_NO_REG)
