@@ -32,6 +32,7 @@ struct DbtBlock {
     uint16_t count;              /* instructions */
     uint16_t size;               /* bytes of guest code */
     uint16_t heat;               /* entries that found no translated code (jit-run.c) */
+    bool hot;                    /* its code runs often: site entries pay (jit-site.c) */
     bool crosses;                /* the single instruction goes on in page gpa_next */
     uint64_t gpa_next;
     uint32_t generation[2];      /* of the pages, when the bytes were read */

@@ -10,12 +10,17 @@
  * meets the second check. A unit that needs flags at its entry takes them from EFLAGS on direct links
  * and from frame.flags on indirect ones, and saves them around the checks.
  *
+ * A unit that accesses memory counts its runs behind all that, or in front of loading flags, until its block is
+ * hot: see jit-site.c.
+ *
  * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
  * has a unit the jump is patched.
  */
 #include "accel/dbt/jit-translate.h"
 
 #define FRAME JIT_FRAME
+/* Site entries make up for a second translation of a unit that runs so often. */
+#define RUNS_HOT 2048
 #define MODE_AREA(t, mode_index, field)                                                                                \
     ((int32_t)jit_area_offset((t)->jit, offsetof(JitArea, mode) + (mode_index) * sizeof(JitModeArea) +                 \
                                             offsetof(JitModeArea, field)))
@@ -128,6 +133,42 @@ static void emit_request_check(JitTranslator *t, uint32_t again)
     emit_jcc(t->hot, HOST_NE, again);
 }
 
+static bool accesses_memory(const JitInsn *in)
+{
+    switch (in->dec.meta.category) {
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_PUSH:
+    case ZYDIS_CATEGORY_POP:
+        return true;
+    default:
+        return in->insn->flags & INSN_MEM;
+    }
+}
+
+bool jit_wants_count(const JitTranslator *t)
+{
+    if (t->unit->block->hot || t->jit->v->accel->translate_after == 1)
+        return false;
+    for (unsigned i = 0; i < t->count; i++) {
+        if (accesses_memory(&t->insns[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Where flags are not needed, or in the frame. */
+static void emit_count(JitTranslator *t, bool flags_in_frame)
+{
+    uint32_t n = t->unit->id % JIT_RUNS;
+
+    t->jit->area->runs[n] = RUNS_HOT;
+    emit_gs(t->hot, false, 0x83, 5, HOST_NO_REG,
+            (int32_t)jit_area_offset(t->jit, offsetof(JitArea, runs) + n * sizeof(uint32_t))); /* sub dword, 1 */
+    emit8(t->hot, 1);
+    emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_HOT, flags_in_frame));
+}
+
 void jit_emit_entries(JitTranslator *t)
 {
     bool save = t->save_point < 0, flags = t->live_in || save;
@@ -144,9 +185,13 @@ void jit_emit_entries(JitTranslator *t)
     if (u->next_page_id) /* an instruction that crosses: nobody near has looked there */
         emit_page_check(t, u->rip + GUEST_PAGE_SIZE, u->next_page_id, again);
     emit_request_check(t, again);
+    if (t->counts && flags)
+        emit_count(t, true);
     if (t->live_in)
         emit_load_flags(t);
     u->body = t->hot->at;
+    if (t->counts && !flags)
+        emit_count(t, false);
     u->entry_near = save || u->next_page_id ? u->entry_far : u->body;
 }
 

@@ -208,6 +208,8 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     *v->state = journal->before;
     step = jit_run_unit(jit, unit);
     dbt_jit_x87_home(v);
+    if (jit->got_hot)
+        return step;
     if (step != DBT_FAULT && (v->state->rip != journal->after.rip || jit->left_early))
         step = finish(v, unit, step);
     if (step == DBT_FAULT)

@@ -210,6 +210,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "units.links", t.jit.links);
     line(out, "units.fallbacks", t.jit.fallbacks);
     line(out, "units.moved", t.jit.moved);
+    line(out, "blocks.hot", t.jit.hot);
     line(out, "units.sites-adapted", t.jit.sites_adapted);
     line(out, "code.parts-recycled", t.jit.parts_recycled);
     line(out, "blocks.parts-recycled", t.blocks_recycled);

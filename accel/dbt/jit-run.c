@@ -10,6 +10,7 @@
  *        +------+ direct exit: link it to the unit found next
  *               + indirect exit: enter the unit found next into the jump cache
  *               + again: a request, or the page has moved
+ *               + hot: made anew, with site entries
  *               + left: the interpreter ended the unit (fault, mode change, watched code written)
  */
 #include "accel/dbt/jit.h"
@@ -180,7 +181,7 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
     JitUnit *u = &jit->units[id >> 8];
     uint32_t what = id & 0xff;
 
-    jit->jumped = jit->left_early = false;
+    jit->jumped = jit->left_early = jit->got_hot = false;
     if (id == JIT_EXIT_LEFT)
         return jit->step;
     take_flags(jit);
@@ -197,6 +198,11 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
         jit->jumped = true;
     } else if (what == JIT_EXIT_AGAIN) {
         v->state->rip = u->rip;
+    } else if (what == JIT_EXIT_HOT) {
+        v->state->rip = u->rip;
+        jit->got_hot = u->block->hot = true;
+        jit->stats.hot++;
+        dbt_jit_drop_block(v, u->block);
     } else {
         interpret(jit, u, what - JIT_EXIT_INSN);
         return jit->step;

@@ -9,7 +9,10 @@
  *
  * A miss fills the entry from the tables of mmu.h, and those by a page walk if need be, and tries again; what
  * may have no entry, faults, or crosses its page is the interpreter's. That costs a mispredicted branch, so an instruction that goes
- * from page to page is better off with the lookup in the tables. What it does is found out by counting:
+ * from page to page is better off with the lookup in the tables. So is code that runs now and then: there are
+ * fewer entries than a compiler has instructions, and each would find another's page in its own. A block's first
+ * units look in the tables and count their runs; when it is hot (JIT_EXIT_HOT) they are made anew with entries. What an
+ * instruction does with its entry is found out by counting, too:
  *
  *     fresh --512 misses-> watched (runs are counted, too) --64 misses--+-> hashed    1 of 16 runs misses
  *                             ^                                         +-> settled   fewer

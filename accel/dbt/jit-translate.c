@@ -240,6 +240,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
     t->is32 = jit->mode_key & JIT_MODE_32;
     t->exit_mode = jit->mode;
     jit_flags_analyse(t, decode_block(t, block, rip));
+    t->counts = jit_wants_count(t);
     jit_groups_find(t);
     u->begin = t->hot->at;
     u->cold = t->cold->at;

@@ -93,6 +93,7 @@ struct JitTranslator {
     JitInsn insns[BLOCK_MAX_INSNS];
     unsigned count;
     bool is32;
+    bool counts;        /* the unit counts its runs and has no sites yet */
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;
@@ -136,7 +137,7 @@ static inline bool jit_flags_live(const JitTranslator *t)
 /* The instruction's accesses look their page up in the tables: it has no site. */
 static inline bool jit_is_hashed(const JitTranslator *t, unsigned index)
 {
-    return t->unit->block->sites_hashed >> index & 1;
+    return t->counts || t->unit->block->sites_hashed >> index & 1;
 }
 
 static inline MmuContext jit_context(const JitTranslator *t)
@@ -232,6 +233,8 @@ void jit_emit_indirect(JitTranslator *t);
 /* In cold code: a unit without groups goes on from this instruction. The jump whose rel32 is at patch leads there
  * once there is one, and to what is emitted here until then: leaving for the dispatcher. */
 void jit_emit_plain_exit(JitTranslator *t, uint32_t patch);
+/* Whether the unit is to find out how often it runs. */
+bool jit_wants_count(const JitTranslator *t);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
 /* mov [frame.flags], flags; HOST_ADDR is lost. */

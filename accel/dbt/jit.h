@@ -85,6 +85,7 @@ typedef struct JitSite {
 #define JIT_SITES 24832u
 #define JIT_SITE_LOG 16384u
 #define JIT_SITE_FILTER (1u << 12)
+#define JIT_RUNS (1u << 14)
 
 /* Which entries are filled, by half of the address space (1: the upper), and what with. */
 typedef struct JitSiteLog {
@@ -105,6 +106,7 @@ typedef struct JitArea {
     uint32_t x87_note;     /* JIT_ID of the instruction FIP and FOP name; 0: what CpuState has */
     uint8_t x87_image[576] __attribute__((aligned(64)));
     uint8_t string_vectors[256] __attribute__((aligned(64))); /* vector registers during jit_string_run */
+    uint32_t runs[JIT_RUNS]; /* of units that may get hot, by id modulo JIT_RUNS: counts down to 0 */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
     int32_t site_misses[JIT_SITES];  /* counts up to 0 */
@@ -212,6 +214,7 @@ enum {
     JIT_EXIT_DIRECT = 0,     /* + number of the exit */
     JIT_EXIT_MAX = 127,
     JIT_EXIT_INSN = 128,     /* + number of the instruction: the interpreter's turn */
+    JIT_EXIT_HOT = 252,      /* the unit did not begin: it has run often enough to be made anew */
     JIT_EXIT_INDIRECT = 253, /* area.target */
     JIT_EXIT_AGAIN = 254,    /* the unit did not begin: a request, or its page moved */
     JIT_EXIT_LEFT = 255,     /* the interpreter ended the unit; DbtJit.step */
@@ -242,6 +245,7 @@ typedef struct JitStats {
     uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted, indirect_misses;
     uint64_t moved;       /* to another linear address */
+    uint64_t hot;         /* blocks that got hot */
     uint64_t sites_adapted; /* units made anew because their sites missed */
     uint64_t parts_recycled;
 } JitStats;
@@ -313,6 +317,7 @@ typedef struct DbtJit {
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
     bool left_early;       /* the unit was left in front of an instruction of its own, for one without groups */
+    bool got_hot;          /* the unit just left has not run */
     bool jumped;           /* an indirect branch that the jump cache did not know was just taken */
     DbtStep step;          /* with JIT_EXIT_LEFT */
     struct JitTranslator *translator;
