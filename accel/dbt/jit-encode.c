@@ -227,44 +227,6 @@ static bool is_zeroing(const JitInsn *in)
            in->operands[0].reg.value == in->operands[1].reg.value;
 }
 
-/* The forms with memory in place of a register that is changed do the same to all 64 bits. */
-static bool changes_in_place(const JitInsn *in, const ZydisDecodedOperand *op)
-{
-    if (op->size != 64)
-        return false;
-    switch (in->dec.mnemonic) {
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_ADC:
-    case ZYDIS_MNEMONIC_SUB:
-    case ZYDIS_MNEMONIC_SBB:
-    case ZYDIS_MNEMONIC_AND:
-    case ZYDIS_MNEMONIC_OR:
-    case ZYDIS_MNEMONIC_XOR:
-    case ZYDIS_MNEMONIC_INC:
-    case ZYDIS_MNEMONIC_DEC:
-    case ZYDIS_MNEMONIC_MOV:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* A register of the frame may be the operand where it is, instead of one that is loaded. Bit tests mean something
- * else then. */
-static bool use_from_frame(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
-{
-    uint8_t guest = native_gpr_number(op->reg.value);
-
-    if (f->memory || f->zeroing || !jit_is_spilled(guest) || op->encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-        in->dec.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY || in->dec.meta.category == ZYDIS_CATEGORY_BITBYTE ||
-        (op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE && !changes_in_place(in, op)))
-        return false;
-    f->memory = true;
-    f->at = (HostAddress){GPR_RSP, HOST_NO_REG, 0, jit_spill_slot(guest)};
-    f->rm = GPR_RSP;
-    return true;
-}
-
 static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
 {
     uint8_t host;
@@ -274,10 +236,6 @@ static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperan
     /* Implicit registers are never RSP, R9, R10 or R11. */
     if (is_gpr(op->reg.value) && op->encoding == ZYDIS_OPERAND_ENCODING_NONE)
         return true;
-    if (is_gpr(op->reg.value) && use_from_frame(f, in, op)) {
-        f->has_gpr = true;
-        return true;
-    }
     if (is_vector(op->reg.value)) {
         host = (uint8_t)ZydisRegisterGetId(op->reg.value);
     } else if (native_is_high_byte(op->reg.value) && f->memory) {
