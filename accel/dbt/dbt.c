@@ -280,7 +280,7 @@ static const Property dbt_props[] = {
      .kind = PROP_U32,
      .offset = offsetof(DbtAccel, tb_size),
      .def = "0",
-     .help = "MiB of translated code, shared out among the vCPUs (at least 1 each); one and a half times as much at most for what is "
+     .help = "MiB of translated code, shared out among the vCPUs (at least 1 each); one and three quarters as much at most for what is "
              "known about it and for decoded code. 0: what 64 MiB leave beside the vCPUs' TLBs",
      .max = 4096},
     {.name = "interpret",

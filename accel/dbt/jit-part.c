@@ -18,7 +18,7 @@
 #include "accel/dbt/mmu-priv.h"
 
 /* For so many bytes of translated code, in 64ths. */
-#define SHARE_TABLES 40
+#define SHARE_TABLES 56
 
 /* For each unit there are so many exits and instructions, on average. */
 #define EXITS_PER_UNIT 9 / 4
