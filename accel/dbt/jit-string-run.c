@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Repeated MOVS and STOS that go on behind a page's end, called from translated code (jit-string.c).
+ * A repeated MOVS that goes on behind a page's end, called from translated code (jit-string.c).
  *
- *     while there are elements:  look both pages up in the TLB -> the bytes to the nearer end -> copy, or fill
+ *     while there are elements:  look both pages up in the TLB -> the bytes to the nearer end -> copy
  *
  * The host's own REP takes some 30 cycles to get going, which is most of what a piece of a page costs. So pieces are
  * moved with 64-byte vectors where the host has them and does not slow down for it (Ice Lake, Zen 4 and later), and
  * with REP elsewhere, where the sides overlap, and where little is left. Fast-string operations store in no order that
  * anybody may rely on (SDM vol. 3, 9.2.4), so nobody can tell.
  *
- * All vector registers may be the guest's: functions are compiled without them, and the one that copies, uses puts back.
+ * All vector registers may be the guest's: functions are compiled without them, and those that copies use are put back.
  *
  * Thread: the vCPU's, inside guest code; nothing is filled in and nothing faults here.
  */
@@ -52,24 +52,6 @@ GENERAL static inline void rep_movs(uint64_t to, uint64_t from, uint64_t count, 
         break;
     default:
         __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-        break;
-    }
-}
-
-GENERAL static inline void rep_stos(uint64_t to, uint64_t value, uint64_t count, unsigned shift)
-{
-    switch (shift) {
-    case 0:
-        __asm__ volatile("rep stosb" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-        break;
-    case 1:
-        __asm__ volatile("rep stosw" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-        break;
-    case 2:
-        __asm__ volatile("rep stosl" : "+D"(to), "+c"(count) : "a"(value) : "memory");
-        break;
-    default:
-        __asm__ volatile("rep stosq" : "+D"(to), "+c"(count) : "a"(value) : "memory");
         break;
     }
 }
@@ -138,31 +120,6 @@ GENERAL static void copy_groups(uint64_t to, uint64_t distance, uint64_t bytes)
                      : "cc", "memory");
 }
 
-/* value: the element as often as eight bytes have room for it; to is a multiple of its size. */
-GENERAL static void fill_vectors(uint64_t to, uint64_t value, uint64_t bytes)
-{
-    uint64_t last = to + bytes - VECTOR_SIZE, next = (to | (VECTOR_SIZE - 1)) + 1;
-
-    __asm__ volatile("vpbroadcastq %[value], %%zmm0\n"
-                     "vmovdqu64 %%zmm0, (%[to])\n"
-                     "jmp 2f\n"
-                     "1: vmovdqa64 %%zmm0, (%[next])\n"
-                     "add $64, %[next]\n"
-                     "2: cmp %[last], %[next]\n"
-                     "jb 1b\n"
-                     "vmovdqu64 %%zmm0, (%[last])\n"
-                     : [next] "+&r"(next)
-                     : [to] "r"(to), [value] "r"(value), [last] "r"(last)
-                     : "cc", "memory");
-}
-
-GENERAL static inline uint64_t repeat(uint64_t value, unsigned shift)
-{
-    static const uint64_t ones[] = {0x0101010101010101, 0x0001000100010001, 0x0000000100000001, 1};
-
-    return (shift == 3 ? value : value & ((1ull << (8 << shift)) - 1)) * ones[shift];
-}
-
 GENERAL static inline void copy(const DbtJit *jit, uint64_t to, uint64_t from, uint64_t bytes, unsigned shift)
 {
     bool apart = to - from >= bytes && from - to >= bytes;
@@ -175,37 +132,24 @@ GENERAL static inline void copy(const DbtJit *jit, uint64_t to, uint64_t from, u
         copy_groups(to, from - to, bytes);
 }
 
-GENERAL static inline void fill(const DbtJit *jit, uint64_t to, uint64_t value, uint64_t bytes, unsigned shift)
-{
-    if (jit->wide_strings && bytes >= VECTOR_SIZE && !(to & ((1u << shift) - 1)))
-        fill_vectors(to, repeat(value, shift), bytes);
-    else
-        rep_stos(to, value, bytes >> shift, shift);
-}
-
-GENERAL uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, const JitFrame *frame, uint32_t word)
+GENERAL uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, uint32_t word)
 {
     const MmuEntry *read = jit->v->mmu->tables[2 * (word >> JIT_RUN_CONTEXT_SHIFT)], *write = read + MMU_TLB_SIZE;
-    uint64_t mask = word & JIT_RUN_32 ? UINT32_MAX : UINT64_MAX, value = word & JIT_RUN_PARKED ? frame->rax : regs->rax;
+    uint64_t mask = word & JIT_RUN_32 ? UINT32_MAX : UINT64_MAX;
     unsigned shift = word & JIT_RUN_SHIFT;
-    uint64_t left = MIN(regs->rcx, RUN_MAX >> shift) << shift, done = 0, bytes, to, from = 0;
+    uint64_t left = MIN(regs->rcx, RUN_MAX >> shift) << shift, done = 0;
 
     if (jit->wide_strings)
         keep_vectors(jit);
     while (left) {
-        bytes = left;
-        to = host_of(write, regs->rdi & mask, &bytes);
-        if (word & JIT_RUN_MOVS)
-            from = host_of(read, regs->rsi & mask, &bytes);
+        uint64_t bytes = left;
+        uint64_t to = host_of(write, regs->rdi & mask, &bytes), from = host_of(read, regs->rsi & mask, &bytes);
+
         bytes &= ~((1ull << shift) - 1);
-        if (!to || !bytes || (word & JIT_RUN_MOVS && !from))
+        if (!to || !from || !bytes)
             break;
-        if (word & JIT_RUN_MOVS) {
-            copy(jit, to, from, bytes, shift);
-            regs->rsi = (regs->rsi + bytes) & mask;
-        } else {
-            fill(jit, to, value, bytes, shift);
-        }
+        copy(jit, to, from, bytes, shift);
+        regs->rsi = (regs->rsi + bytes) & mask;
         regs->rdi = (regs->rdi + bytes) & mask;
         left -= bytes;
         done += bytes;
@@ -221,7 +165,6 @@ void jit_string_glue(DbtJit *jit, JitEmit *e)
 {
     static const uint8_t saved[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9}; /* JitStringRegs */
     const HostAddress regs = {GPR_RSP, HOST_NO_REG, 0, 0};
-    const HostAddress frame = {GPR_RSP, HOST_NO_REG, 0, 8 + (int32_t)sizeof(JitStringRegs)};
 
     jit->glue.string_run = e->at;
     for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
@@ -230,8 +173,7 @@ void jit_string_glue(DbtJit *jit, JitEmit *e)
     }
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     emit_lea(e, true, GPR_RSI, &regs);
-    emit_lea(e, true, GPR_RDX, &frame);
-    emit_rr(e, false, HOST_LOAD, GPR_RCX, GPR_R11);
+    emit_rr(e, false, HOST_LOAD, GPR_RDX, GPR_R11);
     emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_string_run);
     emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
     emit_rr(e, true, HOST_LOAD, GPR_R10, GPR_RAX);

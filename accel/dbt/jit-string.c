@@ -6,8 +6,8 @@
  * A repeated one runs as the host's own on host addresses, page by page: a piece ends where a page of either
  * side does, and behind each piece the registers are exact, so that what the next one meets (a page that may not be
  * entered, a request to leave, an element across a page's end) is the interpreter's from there on. Overlaps and
- * flags are the host's: guest and host addresses differ by a constant, which is added back. MOVS and STOS that go
- * beyond the page are called for all their pieces at once (jit-string-run.c).
+ * flags are the host's: guest and host addresses differ by a constant, which is added back. A MOVS that goes beyond the
+ * page is one call for all its pieces (jit-string-run.c).
  *
  *     top: rsi -> host address in frame.temp ; rdi -> host address in frame.string[0]
  *          r10 = elements to the end of the page, at most rcx ; frame.string[1] = rcx - r10 ; rcx = r10
@@ -130,10 +130,9 @@ static void emit_go_guest(JitTranslator *t, uint8_t reg)
 }
 
 /* More than is left of the page: jit_string_run does it. The rel32 to the end of the instruction. */
-static uint32_t emit_run(JitTranslator *t, StringKind kind, unsigned shift, uint32_t top)
+static uint32_t emit_run(JitTranslator *t, unsigned shift, uint32_t top)
 {
-    uint32_t word = shift | (kind.source ? JIT_RUN_MOVS : 0) | (jit_flags_live(t) ? JIT_RUN_PARKED : 0) |
-                    (t->is32 ? JIT_RUN_32 : 0) | (uint32_t)jit_context(t) << JIT_RUN_CONTEXT_SHIFT;
+    uint32_t word = shift | (t->is32 ? JIT_RUN_32 : 0) | (uint32_t)jit_context(t) << JIT_RUN_CONTEXT_SHIFT;
 
     emit_mov_imm(t->cold, HOST_TEMP, word);
     emit_call(t->cold, t->jit->glue.string_run);
@@ -157,10 +156,10 @@ static uint32_t emit_piece(JitTranslator *t, StringKind kind, unsigned shift, ui
     emit32(t->hot, GUEST_PAGE_SIZE);
     if (shift)
         emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xea, (uint8_t)shift}, 4); /* shr r10d, */
-    if (kind.writes) {
+    if (kind.writes && kind.source) {
         emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, GPR_RCX);
         emit_jcc(t->hot, HOST_B, t->cold->at);
-        out = emit_run(t, kind, shift, top);
+        out = emit_run(t, shift, top);
         emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RCX);
         return out;
     }

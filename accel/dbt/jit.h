@@ -446,17 +446,15 @@ void jit_sites_drop_host(JitArea *area, const uint8_t *host);
 /* What it has to know of the instruction. */
 enum {
     JIT_RUN_SHIFT = 3, /* log2 of the element's size */
-    JIT_RUN_MOVS = 1 << 2, /* else STOS */
-    JIT_RUN_32 = 1 << 3,
-    JIT_RUN_PARKED = 1 << 4, /* guest RAX is in the frame */
-    JIT_RUN_CONTEXT_SHIFT = 5,
+    JIT_RUN_32 = 1 << 2,
+    JIT_RUN_CONTEXT_SHIFT = 3,
 };
 /* As glue pushes them. */
 typedef struct JitStringRegs {
     uint64_t r9, r8, rdi, rsi, rdx, rcx, rax;
 } JitStringRegs;
 /* Called by glue: moves bytes as far as the TLB reaches, and the registers; how many. */
-uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, const JitFrame *frame, uint32_t word);
+uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, uint32_t word);
 void jit_string_glue(DbtJit *jit, JitEmit *e);
 void jit_string_init(DbtJit *jit);
 
