@@ -34,6 +34,7 @@ void dbt_cache_flush(DbtVcpu *v)
     memset(c->jumps, 0, sizeof(c->jumps));
     memset(c->buckets, 0, sizeof(c->buckets));
     dbt_store_clear(c);
+    c->flushes++;
 }
 
 void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b)
@@ -82,7 +83,10 @@ static unsigned decode_run(DbtVcpu *v, DbtBlock *b, const uint8_t *buf, unsigned
     return MIN(used, len);
 }
 
-/* The first page's part of the code is at b->gpa; false: not cacheable. */
+/*
+ * The first page's part of the code is at b->gpa; false: not cacheable. May wait for other vCPUs, and then serve what
+ * they left for this one: the whole cache may be flushed meanwhile, b with it.
+ */
 static bool watch(DbtVcpu *v, DbtBlock *b)
 {
     unsigned first = b->crosses ? GUEST_PAGE_SIZE - (b->gpa & ~GUEST_PAGE_MASK) : b->size;
@@ -146,6 +150,7 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
 
     for (int tries = 0; tries < 8; tries++) {
         DbtBlock *b = dbt_store_reserve(v);
+        uint32_t flushes = v->cache->flushes;
         unsigned len = dbt_fetch(v, buf, MIN(in_page, FETCH_BYTES), &gpa);
 
         if (!len)
@@ -156,7 +161,7 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
             return NULL;
         if (!watch(v, b))
             break;
-        if (bytes_unchanged(v, buf, b->size)) {
+        if (v->cache->flushes == flushes && bytes_unchanged(v, buf, b->size)) {
             publish(v, b, buf);
             return b;
         }
@@ -187,6 +192,7 @@ DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear)
 {
     struct DbtCache *c = v->cache;
     const CpuState *s = v->state;
+    uint32_t flushes = c->flushes;
     uint64_t gpa;
     DbtBlock *b;
 
@@ -202,6 +208,8 @@ DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear)
         kill_block(c, b);
         b = NULL;
     }
+    if (c->flushes != flushes)
+        b = NULL;
     if (!b)
         b = build(v, linear, gpa);
     if (b && b != c->once)

@@ -68,6 +68,7 @@ struct DbtCache {
     DbtJump jumps[1 << JUMP_BITS];
     DbtBlock *buckets[1 << BUCKET_BITS];
     DbtRing blocks, insns;
+    uint32_t flushes; /* while a page is watched, too: blocks held across that are gone then */
     uint64_t parts_recycled, decoded_again; /* for people and tests */
     int64_t reclaim_ns; /* the longest time it took to make room, here or for units: CPU time */
     DbtInsn scratch[BLOCK_MAX_INSNS]; /* of the block being built */
