@@ -42,7 +42,6 @@ enum {
 
 #define LOADED_HIGH BIT(0)
 #define CAN_USE_HEAP BIT(7)
-#define LOADER_UNDEFINED 0xff
 #define SECTOR 512
 #define PROT_BASE MIB /* where the protected-mode part of a bzImage goes */
 #define PAYLOAD_MAX (1 * GIB)
@@ -228,8 +227,7 @@ static bool place_real_mode_initrd(BootRealMode *parts, const BootSource *source
     uint64_t low = PROT_BASE + MAX(bz->prot_len, bz->init_size), high = MIN(ram_end, max + 1);
 
     if (high < low || initrd->len > high - low || align_down(high - initrd->len, GUEST_PAGE_SIZE) < low)
-        return error_set(errp, "initrd '%s' (%" PRIu64 " MiB) does not fit into the guest's RAM beside the kernel: "
-                         "give it more with -m", initrd->name, (uint64_t)initrd->len / MIB + 1);
+        return linux_initrd_too_large(initrd, errp);
     parts->initrd = initrd->data;
     parts->initrd_len = initrd->len;
     parts->initrd_addr = align_down(high - initrd->len, GUEST_PAGE_SIZE);

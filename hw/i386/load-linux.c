@@ -31,7 +31,6 @@ enum {
 
 #define E820_ENTRY_SIZE 20
 #define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
-#define LOADER_UNDEFINED 0xff
 
 /* COMMAND_LINE_SIZE of x86 Linux, for a vmlinux that cannot say. */
 #define CMDLINE_DEFAULT 2047
@@ -45,12 +44,17 @@ enum {
 #define PTE_RW 0x02
 #define PTE_PS 0x80
 
+bool linux_initrd_too_large(const BootFile *initrd, GError **errp)
+{
+    return error_set(errp, "initrd '%s' (%" PRIu64 " MiB) does not fit into the guest's RAM beside the kernel: "
+                     "give it more with -m", initrd->name, (uint64_t)initrd->len / MIB + 1);
+}
+
 bool linux_place_initrd(BootPlan *plan, const BootFile *initrd, const MemMap *map, uint64_t max, uint64_t *gpa,
                         GError **errp)
 {
     if (!boot_plan_find(plan, map, initrd->len, GUEST_PAGE_SIZE, MIB, max, BOOT_PLACE_HIGH, gpa))
-        return error_set(errp, "initrd '%s' (%" PRIu64 " MiB) does not fit into the guest's RAM beside the kernel: "
-                         "give it more with -m", initrd->name, (uint64_t)initrd->len / MIB + 1);
+        return linux_initrd_too_large(initrd, errp);
     BootBlob blob = {.gpa = *gpa, .data = initrd->data, .len = initrd->len, .mem_len = initrd->len};
     return boot_plan_add(plan, map, &blob);
 }

@@ -67,8 +67,11 @@ const char *unpack_name(const uint8_t *data, size_t len);
 bool unpack(const uint8_t *data, size_t len, size_t max, uint8_t **out, size_t *out_len, GError **errp);
 
 /* --- load-linux.c --- */
+#define LOADER_UNDEFINED 0xff /* type_of_loader */
 /* Whether a kernel that takes max characters (0: does not say) takes the source's command line. */
 bool linux_check_append(const BootSource *source, uint64_t max, GError **errp);
+/* The error of an initrd that finds no place. Returns false. */
+bool linux_initrd_too_large(const BootFile *initrd, GError **errp);
 /* As high as possible in [1 MiB, max). The error names the file. */
 bool linux_place_initrd(BootPlan *plan, const BootFile *initrd, const MemMap *map, uint64_t max, uint64_t *gpa,
                         GError **errp);
