@@ -16,7 +16,7 @@
 #include <libaio.h>
 
 #define MAX_EVENTS 1024
-#define MAX_HELD_BACK 32
+#define MAX_HELD_BACK 4 /* few: the disk begins with them while the rest is prepared */
 
 #define AIO_RING_MAGIC 0xa10a10a1
 #define AIO_RING_INCOMPAT 0 /* what the kernel may do that we have to know of: nothing so far */
@@ -188,9 +188,12 @@ static bool hold_back(AioEngine *engine, struct iocb *iocb)
 bool file_aio_submit(FileNode *file, BlockIo *io)
 {
     AioEngine *engine = (AioEngine *)block_loop_engine(io->loop, &aio_kind, aio_make);
-    AioOp *op = engine ? (AioOp *)engine_op_begin(&engine->ops, file, io) : NULL;
     struct iocb *iocb;
+    AioOp *op;
 
+    if (engine && engine_op_transfer_alone(&engine->ops, file, io))
+        return true;
+    op = engine ? (AioOp *)engine_op_begin(&engine->ops, file, io) : NULL;
     if (!op)
         return false;
     prepare(engine, op);

@@ -2,6 +2,10 @@
 #include "src/block/engine-op.h"
 
 #include <errno.h>
+#include <limits.h>
+
+#define ALONE_RUN 16     /* transfers that came alone before the next is waited for; as often one is not */
+#define ALONE_AGAIN 1024 /* more of them, after some that came together */
 
 void engine_ops_init(EngineOps *ops, size_t size)
 {
@@ -27,6 +31,7 @@ static EngineOp *take(EngineOps *ops)
     op = ops->free;
     if (op)
         ops->free = op->next;
+    ops->in_flight++;
     pthread_mutex_unlock(&ops->lock);
     return op ? op : g_malloc0(ops->size);
 }
@@ -36,7 +41,28 @@ static void give_back(EngineOps *ops, EngineOp *op)
     pthread_mutex_lock(&ops->lock);
     op->next = ops->free;
     ops->free = op;
+    ops->in_flight--;
     pthread_mutex_unlock(&ops->lock);
+}
+
+bool engine_op_comes_alone(EngineOps *ops)
+{
+    pthread_mutex_lock(&ops->lock);
+    ops->alone = ops->in_flight ? -ALONE_AGAIN : ops->alone < INT_MAX ? ops->alone + 1 : ALONE_RUN;
+    bool alone = ops->alone > ALONE_RUN && ops->alone % ALONE_RUN != 0;
+    pthread_mutex_unlock(&ops->lock);
+    return alone;
+}
+
+bool engine_op_transfer_alone(EngineOps *ops, FileNode *file, BlockIo *io)
+{
+    if (!file->node.cache_direct || !file_may_wait(file) || !engine_op_comes_alone(ops))
+        return false;
+    int64_t start_ns = clock_get_ns(VMCLOCK_MONO);
+    int ret = block_io_execute(io);
+    file_waited(file, start_ns);
+    block_io_complete(io, ret);
+    return true;
 }
 
 EngineOp *engine_op_begin(EngineOps *ops, FileNode *file, BlockIo *io)

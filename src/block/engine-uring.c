@@ -133,8 +133,11 @@ bool file_uring_submit(FileNode *file, BlockIo *io)
 {
     UringEngine *engine = (UringEngine *)block_loop_engine(io->loop, &uring_kind, uring_make);
     struct io_uring_sqe *sqe;
-    EngineOp *op = engine ? engine_op_begin(&engine->ops, file, io) : NULL;
+    EngineOp *op;
 
+    if (engine && engine_op_transfer_alone(&engine->ops, file, io))
+        return true;
+    op = engine ? engine_op_begin(&engine->ops, file, io) : NULL;
     if (!op)
         return false;
     pthread_mutex_lock(&engine->lock);

@@ -32,8 +32,8 @@ typedef struct FileNode {
         bool local;          /* fixed: no server is between us and the page cache */
         bool unknown[2];     /* the file system does not know RWF_NOWAIT */
         unsigned misses[2];  /* in a row */
-        int64_t average_ns;  /* that a plain write takes */
-        int64_t resume_ns;   /* no plain writes until then */
+        int64_t average_ns;  /* of what was waited for */
+        int64_t resume_ns;   /* nothing is waited for until then */
     } now;
     int flush_error;     /* atomic: of the first fdatasync that failed; later ones would lie */
     pthread_mutex_t grow_lock; /* changes of node.size */
@@ -56,6 +56,11 @@ int file_direct_write(FileNode *file, uint64_t offset, uint64_t bytes, const str
 void file_now_init(FileNode *file);
 /* True: the transfer is done. False: the engine's, which does all of it; an error is its to report. */
 bool file_transfer_now(FileNode *file, const BlockIo *io);
+
+/* Whether the calling thread may wait for the host: nobody else's requests are held up, and it did not take long of late. */
+bool file_may_wait(const FileNode *file);
+/* It has waited since start_ns. */
+void file_waited(FileNode *file, int64_t start_ns);
 
 /* The engines: whether there are any here; starting an aligned READ or WRITE, false: it is a worker's. */
 bool file_aio_works(void);

@@ -25,9 +25,9 @@
 
 #define NOW_BYTES (64u << 10)         /* more is copied beside the submitter, */
 #define WRITE_NOW_BYTES (1u << 20)    /* but writes of one file wait for each other in any case */
-#define AVERAGE_OF 16                 /* plain writes, the last ones weighing most */
+#define AVERAGE_OF 16                 /* transfers that were waited for, the last ones weighing most */
 #define PATIENCE_NS (1 * NS_PER_MS)   /* for their average */
-#define PAUSE_FACTOR 4                /* how much longer than the writes the pause is */
+#define PAUSE_FACTOR 4                /* how much longer than the transfers the pause is */
 #define MISSES_IN_A_ROW 16            /* from then on only one in as many is tried */
 
 void file_now_init(FileNode *file)
@@ -74,8 +74,14 @@ static bool may_be_held_up(void)
     return loop && loop != event_loop_main() && !machine_lock_held();
 }
 
-static void note_duration(FileNode *file, int64_t start_ns, int64_t end_ns)
+bool file_may_wait(const FileNode *file)
 {
+    return may_be_held_up() && clock_get_ns(VMCLOCK_MONO) >= __atomic_load_n(&file->now.resume_ns, __ATOMIC_RELAXED);
+}
+
+void file_waited(FileNode *file, int64_t start_ns)
+{
+    int64_t end_ns = clock_get_ns(VMCLOCK_MONO);
     int64_t average_ns = __atomic_load_n(&file->now.average_ns, __ATOMIC_RELAXED);
 
     average_ns += (end_ns - start_ns - average_ns) / AVERAGE_OF;
@@ -88,13 +94,11 @@ static void note_duration(FileNode *file, int64_t start_ns, int64_t end_ns)
 
 static bool write_plainly(FileNode *file, const BlockIo *io)
 {
-    int64_t start_ns = clock_get_ns(VMCLOCK_MONO);
-    int ret;
-
-    if (!may_be_held_up() || start_ns < __atomic_load_n(&file->now.resume_ns, __ATOMIC_RELAXED))
+    if (!file_may_wait(file))
         return false;
-    ret = host_pwritev(file->fd, io->iov, io->iovcnt, (off_t)io->offset, 0);
-    note_duration(file, start_ns, clock_get_ns(VMCLOCK_MONO));
+    int64_t start_ns = clock_get_ns(VMCLOCK_MONO);
+    int ret = host_pwritev(file->fd, io->iov, io->iovcnt, (off_t)io->offset, 0);
+    file_waited(file, start_ns);
     return ret == 0;
 }
 

@@ -17,6 +17,7 @@
 #include "block/backend.h"
 #include "core/bits.h"
 #include "core/thread.h"
+#include "src/block/engine-op.h"
 
 #define DISK (8 * MIB)
 #define SLOT (64 * KIB) /* each request keeps to its own, so they may run in any order */
@@ -40,6 +41,7 @@ struct Load {
     EventLoop *loop;
     Slot slots[DEPTH];
     uint64_t seed;
+    unsigned depth; /* at most DEPTH */
     unsigned started, running;
     bool aligned;
 };
@@ -113,14 +115,14 @@ static void load_start(void *opaque)
     Load *load = opaque;
 
     blk_plug();
-    for (unsigned i = 0; i < DEPTH; i++)
+    for (unsigned i = 0; i < load->depth; i++)
         slot_start(&load->slots[i]);
     blk_unplug();
 }
 
 static void load_init(Load *load, BlockBackend *blk, EventLoop *loop, bool aligned)
 {
-    *load = (Load){.blk = blk, .loop = loop, .seed = 99, .aligned = aligned};
+    *load = (Load){.blk = blk, .loop = loop, .seed = 99, .depth = DEPTH, .aligned = aligned};
     for (unsigned i = 0; i < DEPTH; i++) {
         Slot *slot = &load->slots[i];
         void *buf = NULL;
@@ -313,6 +315,65 @@ static void a_loop_is_the_threads_only_while_it_runs(void **state)
     }
 }
 
+static void requests_one_at_a_time_past_the_page_cache_are_served(void **state)
+{
+    static const char *const engines[] = {"io_uring", "native"};
+
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(engines); i++) {
+        BlockBackend *blk = open_disk(i % 2 ? "qcow2" : "raw", engines[i / 2], true);
+        OwnLoop own = {.load = &(Load){0}};
+        if (!blk)
+            continue;
+        own.loop = event_loop_new();
+        load_init(own.load, blk, own.loop, true);
+        own.load->depth = 1;
+        event_loop_call(own.loop, work_and_quit, &own);
+        event_loop_run(own.loop);
+        event_loop_free(own.loop);
+        load_verify(own.load);
+        blk_unref(blk);
+    }
+}
+
+/* The next transfer comes when none is under way, and begins if it is not waited for at once. */
+static bool next_is_waited_for(EngineOps *ops)
+{
+    bool alone = engine_op_comes_alone(ops);
+
+    if (!alone) {
+        BlockIo io = {.op = BLOCK_READ};
+        engine_op_drop(ops, engine_op_begin(ops, NULL, &io));
+    }
+    return alone;
+}
+
+static unsigned count_until_waited_for(EngineOps *ops)
+{
+    unsigned n = 0;
+
+    while (!next_is_waited_for(ops))
+        n++;
+    return n;
+}
+
+static void transfers_are_waited_for_only_while_they_come_one_at_a_time(void **state)
+{
+    BlockIo io = {.op = BLOCK_READ};
+    EngineOps ops;
+    unsigned waited = 0;
+
+    engine_ops_init(&ops, sizeof(EngineOp));
+    assert_in_range(count_until_waited_for(&ops), 8, 64);
+    for (unsigned i = 0; i < 64; i++)
+        waited += next_is_waited_for(&ops);
+    assert_in_range(waited, 48, 63); /* some go by the engine, to see whether another comes meanwhile */
+    EngineOp *one = engine_op_begin(&ops, NULL, &io);
+    assert_false(engine_op_comes_alone(&ops));
+    engine_op_drop(&ops, one);
+    assert_in_range(count_until_waited_for(&ops), 1000, 1100);
+    engine_ops_release(&ops);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +384,8 @@ int main(void)
         cmocka_unit_test(more_requests_than_a_reap_calls_back_all_complete),
         cmocka_unit_test(requests_of_an_io_thread_complete_there),
         cmocka_unit_test(a_loop_is_the_threads_only_while_it_runs),
+        cmocka_unit_test(requests_one_at_a_time_past_the_page_cache_are_served),
+        cmocka_unit_test(transfers_are_waited_for_only_while_they_come_one_at_a_time),
     };
     int failed;
 
