@@ -67,6 +67,9 @@ static const FeatureOffer offers[] = {
     /* EDX: FSRM, MD_CLEAR, SERIALIZE, SPEC_CTRL, STIBP, ARCH_CAPABILITIES, SSBD */
     { 7, 0, EDX, 0, B(4) | B(10) | B(14) | B(26) | B(27) | B(29) | B(31) },
     { 7, 1, EAX, B(4), 0 },               /* AVX-VNNI */
+    /* EDX: BHI_CTRL, MCDT_NO. Kernels that do not believe BHI_NO use the former; else each system call
+     * begins with a loop of branches. */
+    { 7, 2, EDX, 0, B(4) | B(5) },
     { 0xd, 1, EAX, B(0) | B(1) | B(2), 0 }, /* XSAVEOPT, XSAVEC, XGETBV with ECX=1 */
     /* ECX: LZCNT, SSE4A, misaligned SSE, PREFETCHW; LAHF in 64-bit mode */
     { 0x80000001, 0, ECX, B(5) | B(6) | B(7) | B(8) | B(22), B(0) },
@@ -92,9 +95,11 @@ static const FeatureOffer avx512_offers[] = {
 };
 
 /* IA32_ARCH_CAPABILITIES (SDM vol. 4): RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO,
- * IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. */
-#define ARCH_CAPABILITIES_VALUE                                                                       \
-    (B(0) | B(1) | B(3) | B(4) | B(5) | B(6) | B(8) | B(13) | B(14) | B(15) | B(20) | B(24) | B(26) | B(27))
+ * IF_PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO; and ITS_NO, which
+ * hypervisors alone have to say it with: a guest without it has all its returns jump to one. */
+#define ARCH_CAPABILITIES_VALUE                                                                           \
+    (B(0) | B(1) | B(3) | B(4) | B(5) | B(6) | B(8) | B(13) | B(14) | B(15) | B(20) | B(24) | B(26) | B(27) | \
+     BIT(62))
 
 /* Leaves that describe the host and are passed on for what a CPU model takes from them. */
 static const uint32_t host_leaves[] = { 0,          2,          0x80000000, 0x80000002, 0x80000003,
@@ -181,7 +186,7 @@ static void add_numbers(CpuidTable *table)
     host_query(1, 0, &host);
     e->eax = host.eax; /* signature */
     e->ebx = 64 / 8 << 8;
-    cpuid_table_find(table, 7, 0)->eax = 1;
+    cpuid_table_find(table, 7, 0)->eax = 2;
     host_query(0x80000008, 0, &host);
     e = cpuid_table_find(table, 0x80000008, 0);
     e->eax = 48 << 8 | MIN(host.eax & 0xff, PHYS_BITS_MAX);
@@ -285,14 +290,16 @@ void dbt_sys_cpuid_changed(DbtVcpu *v)
 {
     DbtSys *sys = v->sys;
     uint32_t ext = feature_word(v, 0x80000001, 0, EDX), kvm = feature_word(v, 0x40000001, 0, EAX);
-    uint32_t edx7 = feature_word(v, 7, 0, EDX), timing = feature_word(v, TIMING_LEAF, 0, EAX);
+    uint32_t edx7 = feature_word(v, 7, 0, EDX), edx72 = feature_word(v, 7, 2, EDX);
+    uint32_t timing = feature_word(v, TIMING_LEAF, 0, EAX);
     unsigned phys_bits = feature_word(v, 0x80000008, 0, EAX) & 0xff;
 
     sys->cr4_allowed = cr4_allowed(v);
     sys->efer_allowed = when(ext, 11, EFER_SCE) | when(ext, 29, EFER_LME) | when(ext, 20, EFER_NXE) |
                         when(feature_word(v, 0x80000021, 0, EAX), 8, EFER_AIBRSE);
     sys->xcr0_allowed = feature_word(v, 1, 0, ECX) & B(26) ? feature_word(v, 0xd, 0, EAX) : 0;
-    sys->spec_ctrl_allowed = when(edx7, 26, B(0)) | when(edx7, 27, B(1)) | when(edx7, 31, B(2));
+    sys->spec_ctrl_allowed = when(edx7, 26, B(0)) | when(edx7, 27, B(1)) | when(edx7, 31, B(2)) |
+                             when(edx72, 4, B(10));
     sys->pred_cmd = edx7 & B(26);
     sys->amd = feature_word(v, 0, 0, EBX) == 0x68747541; /* "Auth" */
     sys->phys_bits = phys_bits ? phys_bits : 36;

@@ -200,6 +200,22 @@ static void cpuid_follows_the_registers_it_reports(void **state)
     }
 }
 
+/* What kernels would work around at each return and each system call. */
+static void the_cpu_has_neither_indirect_target_selection_nor_branch_history_injection(void **state)
+{
+    Bench *b = *state;
+    uint64_t capabilities = 0;
+    uint32_t regs[4];
+
+    assert_true(dbt_msr_read(b->v, 0x10a, &capabilities));
+    assert_true(capabilities >> 62 & 1); /* ITS_NO */
+    assert_true(capabilities >> 20 & 1); /* BHI_NO */
+    dbt_cpuid(b->v, 7, 0, regs);
+    assert_true(regs[0] >= 2);
+    dbt_cpuid(b->v, 7, 2, regs);
+    assert_true(regs[3] >> 4 & 1); /* BHI_CTRL */
+}
+
 /* What a guest computes from the page: pvclock_read of its kernel. */
 static uint64_t guest_clock(const uint8_t *page, uint64_t tsc)
 {
@@ -300,6 +316,7 @@ int main(void)
         CASE(the_tsc_and_its_adjustment_move_together),
         CASE(xcr0_takes_components_that_belong_together),
         CASE(cpuid_follows_the_registers_it_reports),
+        CASE(the_cpu_has_neither_indirect_target_selection_nor_branch_history_injection),
         CASE(the_kvm_clock_page_tells_the_virtual_time),
         CASE(the_wall_clock_is_the_time_of_boot),
         CASE(privileged_instructions_fault_in_user_mode),
