@@ -4,7 +4,6 @@
 
     kernel-symbols.py vmlinuz vmlinux.sym          a distribution's kernel, by the table of symbols in it
     kernel-symbols.py System.map vmlinux.sym       or /proc/kallsyms of a guest that runs
-    kernel-symbols.py /tmp/perf-PID.map code.sym   for gdb on vmm itself: the names of translated code (-accel dbt,perf-map=on)
 
 The result is an ELF file without code: names and addresses, as linked. A kernel that vmm boots with
 -kernel is where it was linked; elsewhere boot it with nokaslr.
@@ -149,12 +148,6 @@ def symbols_of_text(text):
                        re.findall(r"^([0-9a-f]{16}) (\w) (\S+)$", text, re.M))
 
 
-def symbols_of_perf_map(text):
-    """An address that was used again counts as it is now."""
-    names = {int(start, 16): name for start, name in re.findall(r"^([0-9a-f]+) [0-9a-f]+ (\S+)$", text, re.M)}
-    return [(start, "t", name) for start, name in names.items()]
-
-
 def kernel_half(symbols):
     return [s for s in symbols if s[0] >= KERNEL_HALF and s[1] in "tTwWdDbBrRvV"]
 
@@ -202,8 +195,6 @@ def main():
     try:
         if re.match(rb"[0-9a-f]{16} \w \S+\n", data):
             symbols = symbols_of_text(data.decode("ascii", "replace"))
-        elif re.match(rb"[0-9a-f]+ [0-9a-f]+ \S+\n", data):
-            symbols = symbols_of_perf_map(data.decode("ascii", "replace"))
         else:
             symbols = symbols_of(kernel_of(data))
         result = elf(symbols)

@@ -309,7 +309,7 @@ static const Property dbt_props[] = {
      .kind = PROP_BOOL,
      .offset = offsetof(DbtAccel, perf_map),
      .def = "off",
-     .help = "write the names of translated code to /tmp/perf-PID.map, for perf"},
+     .help = "write the names of translated code to /tmp/perf-PID.map, for perf; gdb attached to vmm has them, too"},
     {.name = NULL},
 };
 

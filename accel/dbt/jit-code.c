@@ -183,6 +183,18 @@ static void glue_vectors(DbtJit *jit, JitEmit *e)
     glue_save_vectors(jit, e, avx512);
 }
 
+void jit_glue_call(DbtJit *jit, JitEmit *e, uintptr_t function, uint32_t depth)
+{
+    JitGlueCall *call = &jit->glue.calls[jit->glue.call_count++];
+
+    g_assert(jit->glue.call_count <= G_N_ELEMENTS(jit->glue.calls) && depth % 16 == 0);
+    call->begin = e->at;
+    emit_mov_imm(e, GPR_RAX, function);
+    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    call->end = e->at;
+    call->depth = depth;
+}
+
 /* A call of jit_x87_load from any place in translated code. */
 static void glue_x87(DbtJit *jit, JitEmit *e)
 {
@@ -199,8 +211,7 @@ static void glue_x87(DbtJit *jit, JitEmit *e)
     }
     emit_lea(e, true, GPR_RSP, &down);
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
-    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_x87_load);
-    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    jit_glue_call(jit, e, (uintptr_t)jit_x87_load, 8 * (4 + G_N_ELEMENTS(saved)));
     emit_lea(e, true, GPR_RSP, &up);
     for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
         emit_rex(e, false, 0, 0, saved[i]);
@@ -311,8 +322,8 @@ static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     emit_rr(e, false, HOST_STORE, GPR_R11, GPR_RSI);
     emit_lea(e, true, GPR_RSP, &down);
-    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_interpret);
-    emit_bytes(e, (const uint8_t[]){0xff, 0xd0, 0x85, 0xc0}, 4); /* call rax; test eax, eax */
+    jit_glue_call(jit, e, (uintptr_t)jit_interpret, 16);
+    emit_bytes(e, (const uint8_t[]){0x85, 0xc0}, 2); /* test eax, eax */
     leave = emit_jcc(e, HOST_NE, 0);
     emit_lea(e, true, GPR_RSP, &up);
     glue_load(jit, e, 8);

@@ -91,6 +91,7 @@ static void perf_map_unit(const DbtJit *jit, const JitUnit *u)
 
     g_snprintf(name, sizeof(name), "guest-%s:%" G_GINT64_MODIFIER "x", unit_cpl(jit, u) == 3 ? "user" : "kernel", u->rip);
     perf_map_line(jit, u->begin, u->end, name);
+    jit_gdb_name_unit(jit, u, name);
 }
 
 void jit_look_glue(const DbtJit *jit)

@@ -58,6 +58,7 @@ static void recycle_part(DbtJit *jit)
             jit_unit_drop(jit, u);
         }
     }
+    jit_gdb_forget_part(jit, jit->part);
     jit->stats.parts_recycled += p->units > 0;
     *p = (JitPart){0};
 }
@@ -75,6 +76,8 @@ void jit_parts_make_room(DbtJit *jit)
 
 void jit_parts_reset(DbtJit *jit)
 {
+    for (unsigned part = 0; part < jit->part_count; part++)
+        jit_gdb_forget_part(jit, part);
     memset(jit->parts, 0, sizeof(jit->parts));
     use_part(jit, 0);
 }

@@ -306,6 +306,7 @@ void dbt_jit_release(DbtVcpu *v)
     jit_sites_release(jit);
     jit_units_release(jit);
     jit_parts_release(jit);
+    jit_gdb_release(jit);
     jit_code_release(jit);
     g_free(jit);
     v->jit = NULL;
@@ -325,6 +326,8 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     if (!jit_parts_init(jit))
         return error_set_errno(errp, errno, "cannot map tables for %zu KiB of translated code (-accel dbt,tb-size=)",
                                dbt_budget(v, 64) / KIB);
+    if (!jit_gdb_init(jit, errp))
+        return false;
     if (v->accel->lock_step)
         jit_lockstep_init(jit);
     jit_units_init(jit);

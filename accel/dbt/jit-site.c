@@ -339,8 +339,7 @@ static void call_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write, u
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit->v);
     emit_mov_imm(e, GPR_RDX, write ? MMU_WRITE : MMU_READ);
     emit_mov_imm(e, GPR_RCX, context);
-    emit_mov_imm(e, GPR_RAX, (uintptr_t)mmu_fill);
-    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    jit_glue_call(jit, e, (uintptr_t)mmu_fill, 8 * (4 + G_N_ELEMENTS(caller_saved)));
     for (unsigned i = G_N_ELEMENTS(caller_saved); i-- > 0;) {
         emit_rex(e, false, 0, 0, caller_saved[i]);
         pop(e, caller_saved[i] & 7);

@@ -174,8 +174,7 @@ void jit_string_glue(DbtJit *jit, JitEmit *e)
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     emit_lea(e, true, GPR_RSI, &regs);
     emit_rr(e, false, HOST_LOAD, GPR_RDX, GPR_R11);
-    emit_mov_imm(e, GPR_RAX, (uintptr_t)jit_string_run);
-    emit_bytes(e, (const uint8_t[]){0xff, 0xd0}, 2); /* call rax */
+    jit_glue_call(jit, e, (uintptr_t)jit_string_run, 8 * (1 + G_N_ELEMENTS(saved)));
     emit_rr(e, true, HOST_LOAD, GPR_R10, GPR_RAX);
     for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
         emit_rex(e, false, 0, 0, saved[i]);

@@ -261,6 +261,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
     if (falls_through(last))
         jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
     u->end = t->hot->at;
+    u->cold_end = t->cold->at;
     u->save_point = t->save_point;
     u->flags_out = t->flags_out;
     u->flags_undefined = t->flags_undefined;

@@ -21,6 +21,7 @@
  *     jit-call.c       SYSCALL and SYSRET
  *     jit-system.c     flags, time stamp, SWAPGS and the like
  *     jit-look.c       logs, perf map, counters
+ *     jit-gdb.c        frames and names for gdb
  *
  * Registers. Guest registers live in the host registers of the same number, but for RSP (host R9),
  * and R9, R10, R11, which are in the frame. Host R10 and R11 are scratch, host RSP points at the
@@ -162,7 +163,7 @@ typedef struct JitUnit {
     bool plain;           /* without groups: what exits marked so lead to (jit-group.c) */
     uint32_t flags_out;   /* arithmetic flags all its direct successors need */
     uint32_t flags_undefined; /* at its exits, for lock-step */
-    uint32_t cold;        /* where its stubs begin */
+    uint32_t cold, cold_end; /* of its stubs */
     uint16_t address_count; /* constants in its code that its address is part of (jit-move.c) */
     bool fixed;           /* not to be moved */
     bool stays;           /* moved only if all of the block's do */
@@ -221,6 +222,11 @@ enum {
 };
 #define JIT_ID(unit, what) ((uint32_t)(unit) << 8 | (what))
 
+/* A call of C from glue: offsets of its code, and where RSP is then, in bytes below the frame. */
+typedef struct JitGlueCall {
+    uint32_t begin, end, depth;
+} JitGlueCall;
+
 /* Code all units use. The variants are for flags in EFLAGS and in frame.flags. */
 typedef struct JitGlue {
     uint32_t enter;
@@ -236,6 +242,8 @@ typedef struct JitGlue {
     /* The same for an entry of the tables: R10 is the address, or its distance from the tag of the entry
      * at offset R11 in the table. */
     uint32_t fill_table[MMU_CONTEXTS][2], fill_table_distance[MMU_CONTEXTS][2];
+    JitGlueCall calls[20]; /* in order */
+    unsigned call_count;
 } JitGlue;
 
 /* For people and tests. */
@@ -283,6 +291,8 @@ typedef struct JitPart {
     uint32_t code;                  /* bytes, when it was left */
 } JitPart;
 
+typedef struct JitGdb JitGdb;
+
 typedef struct DbtJit {
     DbtVcpu *v;
     JitArea *area;
@@ -324,6 +334,7 @@ typedef struct DbtJit {
     JitStats stats;
     JitSiteOwner *site_owners; /* JIT_SITES */
     uint32_t next_site[MMU_CONTEXTS][2]; /* of each pool */
+    JitGdb *gdb;
 } DbtJit;
 
 /* --- jit-code.c --- */
@@ -331,6 +342,8 @@ bool jit_code_init(DbtJit *jit, GError **errp);
 void jit_code_release(DbtJit *jit);
 /* jit->hot and cold are the part's. */
 void jit_code_use_part(DbtJit *jit, unsigned part);
+/* For glue: call function, which is in C. RSP is depth below the frame; RAX is lost. */
+void jit_glue_call(DbtJit *jit, JitEmit *e, uintptr_t function, uint32_t depth);
 /* Room in them for one more unit of any size. */
 bool jit_code_has_room(const DbtJit *jit);
 /* Bytes written of the current part. */
@@ -477,6 +490,15 @@ bool jit_signal(DbtVcpu *v, uint64_t *rip, uint64_t *r11);
 /* The unit's code is complete; says so in the log and the perf map where they are wanted. */
 void jit_look_unit(const DbtJit *jit, const JitUnit *unit);
 void jit_look_glue(const DbtJit *jit);
+
+/* --- jit-gdb.c --- */
+/* The code buffer becomes known to gdb; the glue is complete. */
+bool jit_gdb_init(DbtJit *jit, GError **errp);
+void jit_gdb_release(DbtJit *jit);
+/* With perf-map=on: the unit's code is complete. */
+void jit_gdb_name_unit(const DbtJit *jit, const JitUnit *unit, const char *name);
+/* The part's units are about to be forgotten. */
+void jit_gdb_forget_part(const DbtJit *jit, unsigned part);
 
 /* --- jit-lockstep.c --- */
 void jit_lockstep_init(DbtJit *jit);
