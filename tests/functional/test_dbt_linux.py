@@ -188,6 +188,20 @@ def four_cpus_do_too():
 
 
 @suite.test
+def a_kernel_traces_and_probes_itself_by_changing_its_code():
+    land = Userland()
+    program = script(land, "kernel-code.sh")
+    initrd = land.write(os.path.join(folder.name, "kernel-code"))
+    rounds = 3 if FULL else 1
+    expected = rounds * ["function traces", "0", "function_graph traces", "0"] + \
+        [f" {probe} {2 * rounds} 0" for probe in ("entry", "return")]
+    for cpus in (1, 2, 4) if FULL else (2,):
+        with Session(initrd, cpus) as session:
+            same(session.vm.run(f"sh /host{program} {rounds}", PATIENCE), "\n".join(expected))
+            assert session.vm.run("dmesg -r | grep '^<[0-3]>'") == ""
+
+
+@suite.test
 def lock_step_of_a_starting_kernel_finds_no_difference():
     with Vm(boot_args(accel="dbt,lock-step=on")) as vm:
         vm.expect("smpboot: Allowing 1 CPUs", PATIENCE)
