@@ -78,6 +78,10 @@ struct BlockLoopEngine {
 };
 /* The loop's engine of this kind, made by make (NULL: it cannot be had, which is remembered). Any thread. */
 BlockLoopEngine *block_loop_engine(EventLoop *loop, const void *kind, BlockLoopEngine *(*make)(EventLoop *loop));
+/* What the thread that submits may copy itself of large transfers before it looks at what else there is, bytes. */
+#define BLOCK_COPY_BUDGET (1u << 20)
+/* Takes bytes of that for a transfer of loop; false: there are not as many left, or workers are at it, who had better share. */
+bool block_loop_may_copy(EventLoop *loop, uint64_t bytes);
 /* True between blk_plug and blk_unplug on the calling thread: engines may hold submissions back. */
 bool block_loop_plugged(void);
 

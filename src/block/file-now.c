@@ -23,8 +23,8 @@
 #include "core/lock.h"
 #include "src/block/file-int.h"
 
-#define NOW_BYTES (64u << 10)         /* more is copied beside the submitter, */
-#define WRITE_NOW_BYTES (1u << 20)    /* but writes of one file wait for each other in any case */
+#define SMALL_BYTES (64u << 10)       /* copied sooner than another thread is awake */
+#define NOW_BYTES (1u << 20)
 #define AVERAGE_OF 16                 /* transfers that were waited for, the last ones weighing most */
 #define PATIENCE_NS (1 * NS_PER_MS)   /* for their average */
 #define PAUSE_FACTOR 4                /* how much longer than the transfers the pause is */
@@ -102,11 +102,19 @@ static bool write_plainly(FileNode *file, const BlockIo *io)
     return ret == 0;
 }
 
+/* Of several large reads at a time others copy some; writes of one file wait for each other in any case. */
+static bool is_now_size(const BlockIo *io)
+{
+    if (io->op == BLOCK_WRITE || io->bytes <= SMALL_BYTES)
+        return io->bytes <= NOW_BYTES;
+    return block_loop_may_copy(io->loop, io->bytes);
+}
+
 bool file_transfer_now(FileNode *file, const BlockIo *io)
 {
     bool write = io->op == BLOCK_WRITE;
 
-    if (file->node.cache_direct || io->bytes > (write ? WRITE_NOW_BYTES : NOW_BYTES) || (write && io->flags & BLOCK_FUA))
+    if (file->node.cache_direct || (write && io->flags & BLOCK_FUA) || !is_now_size(io))
         return false;
     if (!__atomic_load_n(&file->now.unknown[write], __ATOMIC_RELAXED))
         return transfer_nowait(file, io, write);

@@ -26,6 +26,7 @@ typedef struct BlockLoop {
     guint watch;
     BlockLoopEngine *engines; /* atomic; grows only */
     unsigned reaping;         /* the loop's thread: how deep it is in block_loop_reap */
+    unsigned at_workers;      /* atomic: transfers */
 
     pthread_mutex_t lock;
     BlockIo *done, **done_tail;
@@ -33,6 +34,7 @@ typedef struct BlockLoop {
 
 static __thread bool standing_in; /* for the main loop */
 static __thread unsigned plug_depth;
+static __thread uint64_t now_bytes; /* of large transfers, since this thread last began a batch, or the end of one */
 static __thread EventLoop *plugged_loop; /* where engines hold something back for this thread */
 
 /* --- the loop's side --- */
@@ -105,7 +107,8 @@ bool block_loop_plugged(void)
 
 void blk_plug(void)
 {
-    plug_depth++;
+    if (plug_depth++ == 0)
+        now_bytes = 0;
 }
 
 void blk_unplug(void)
@@ -115,6 +118,14 @@ void blk_unplug(void)
         flush_engines(block_loop_of(plugged_loop));
         plugged_loop = NULL;
     }
+}
+
+bool block_loop_may_copy(EventLoop *loop, uint64_t bytes)
+{
+    if (now_bytes + bytes > BLOCK_COPY_BUDGET || __atomic_load_n(&block_loop_of(loop)->at_workers, __ATOMIC_RELAXED))
+        return false;
+    now_bytes += bytes;
+    return true;
 }
 
 /* Submissions for several loops within one plug: only the last one's may wait. */
@@ -135,8 +146,10 @@ static BlockIo *take_done(BlockLoop *bl)
 
     pthread_mutex_lock(&bl->lock);
     io = bl->done;
-    if (io && !(bl->done = io->next))
+    if (io && !(bl->done = io->next)) {
         bl->done_tail = &bl->done;
+        now_bytes = 0; /* nothing else waits */
+    }
     pthread_mutex_unlock(&bl->lock);
     return io;
 }
@@ -273,17 +286,22 @@ void block_io_complete(BlockIo *io, int ret)
 static void io_work(void *opaque)
 {
     BlockIo *io = opaque;
+    int ret = block_io_execute(io);
 
-    block_io_complete(io, block_io_execute(io));
+    __atomic_fetch_sub(&block_loop_of(io->loop)->at_workers, 1, __ATOMIC_RELAXED);
+    block_io_complete(io, ret);
 }
 
 void block_io_punt(BlockIo *io)
 {
+    __atomic_fetch_add(&block_loop_of(io->loop)->at_workers, 1, __ATOMIC_RELAXED);
     worker_submit(io_work, NULL, NULL, io);
 }
 
 void block_io_submit(BlockIo *io)
 {
+    if (!plug_depth)
+        now_bytes = 0;
     if (io->node->driver->submit) {
         note_plugged(io->loop);
         if (io->node->driver->submit(io->node, io))

@@ -374,6 +374,19 @@ static void transfers_are_waited_for_only_while_they_come_one_at_a_time(void **s
     engine_ops_release(&ops);
 }
 
+static void a_batch_of_large_reads_is_not_copied_by_its_thread_alone(void **state)
+{
+    EventLoop *loop = event_loop_main();
+
+    for (unsigned i = 0; i < 2; i++) {
+        blk_plug();
+        assert_true(block_loop_may_copy(loop, BLOCK_COPY_BUDGET / 2));
+        assert_true(block_loop_may_copy(loop, BLOCK_COPY_BUDGET / 2));
+        assert_false(block_loop_may_copy(loop, 1));
+        blk_unplug();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +398,7 @@ int main(void)
         cmocka_unit_test(requests_of_an_io_thread_complete_there),
         cmocka_unit_test(a_loop_is_the_threads_only_while_it_runs),
         cmocka_unit_test(requests_one_at_a_time_past_the_page_cache_are_served),
+        cmocka_unit_test(a_batch_of_large_reads_is_not_copied_by_its_thread_alone),
         cmocka_unit_test(transfers_are_waited_for_only_while_they_come_one_at_a_time),
     };
     int failed;
