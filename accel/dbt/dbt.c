@@ -220,7 +220,7 @@ static void dbt_vcpu_release(Vcpu *cpu)
 
 size_t dbt_budget(const DbtVcpu *v, unsigned share)
 {
-    size_t cpus = MAX(v->cpu->machine->smp.cpus, 1), tlbs = cpus * dbt_mmu_tables_size();
+    size_t cpus = MAX(v->cpu->machine->smp.cpus, 1), tlbs = cpus * dbt_mmu_size();
     size_t all = v->accel->tb_size ? v->accel->tb_size * MIB : MEMORY_DEFAULT - MIN(tlbs, MEMORY_DEFAULT);
 
     return MAX(all / cpus, BUDGET_MIN) / 64 * share;

@@ -270,8 +270,15 @@ const uint32_t *dbt_code_watch(DbtVcpu *v, uint64_t gpa, unsigned len, uint32_t 
 /* Serves requests other threads left for this vCPU's TLB (VCPU_REQ_ACCEL). Own thread. */
 void dbt_mmu_sync(DbtVcpu *v);
 
+/* All translations, or all but global ones, of all process-context identifiers. */
 void dbt_tlb_flush(DbtVcpu *v, bool global);
+/* CR3 names an address space. keep: what is known of its identifier is still right (bit 63). */
+void dbt_tlb_switch(DbtVcpu *v, bool keep);
+/* An identifier's, but for global ones. */
+void dbt_tlb_flush_pcid(DbtVcpu *v, uint16_t pcid);
+/* The page at linear: the current identifier's or a global one (INVLPG); another identifier's, not a global one. */
 void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear);
+void dbt_tlb_flush_page_of(DbtVcpu *v, uint16_t pcid, uint64_t linear);
 
 /* Effective address of a memory operand, cut to the address size; the segment is not applied. */
 static inline uint64_t dbt_ea(const DbtVcpu *v, const DbtInsn *insn)

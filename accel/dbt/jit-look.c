@@ -178,7 +178,7 @@ static LookTotals totals_of(const DbtAccel *accel)
         t.blocks_recycled += v->cache->parts_recycled;
         t.decoded_again += v->cache->decoded_again;
         t.reclaim_us = MAX(t.reclaim_us, (uint64_t)(v->cache->reclaim_ns + 999) / 1000);
-        t.tables_size += dbt_mmu_tables_size();
+        t.tables_size += dbt_mmu_size();
         add_counters((uint64_t *)&t.mmu, (const uint64_t *)&v->mmu->stats, sizeof(t.mmu));
         if (v->jit)
             add_jit(&t, v->jit);
@@ -224,7 +224,9 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "run.compared", t.jit.compared);
     line(out, "tlb.fills", t.mmu.fills);
     line(out, "tlb.walks", t.mmu.walks);
+    line(out, "tlb.found", t.mmu.found);
     line(out, "tlb.flushes", t.mmu.flushes);
+    line(out, "tlb.kept", t.mmu.kept);
     line(out, "tlb.page-flushes", t.mmu.page_flushes);
     return true;
 }

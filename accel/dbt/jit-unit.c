@@ -7,8 +7,8 @@
  *     bytes written   code.c raises the page's generation and calls dbt_jit_page_changed, which notes
  *                     the counter in a ring all vCPUs read; each drops its units of that page before
  *                     it enters translated code again (jit_units_sync)
- *     mapping changed a fetch_epoch moved: the itlbs of its half are cleared, so that links from other pages and
- *                     indirect branches come back and ask the TLB
+ *     mapping changed a fetch_epoch moved: the itlbs of its half are others (jit-itlb.c), so that links from other
+ *                     pages and indirect branches come back and ask the TLB
  *     blocks freed    dbt_cache_flush: everything goes
  *
  * A unit dropped loses its incoming links and its place in the jump cache, so nobody can enter it; its
@@ -241,13 +241,9 @@ static unsigned jump_slot(uint64_t rip)
 
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit)
 {
-    uint32_t *itlb = jit->area->mode[unit->mode].itlb;
-    uint64_t page = unit->rip >> GUEST_PAGE_BITS;
-
-    jit->lower_modes |= (uint32_t)!(unit->rip >> 63) << unit->mode;
-    itlb[page & (JIT_ITLB_SIZE - 1)] = unit->page_id;
+    jit_itlb_enter(jit, unit->mode, unit->rip, unit->page_id);
     if (unit->next_page_id)
-        itlb[(page + 1) & (JIT_ITLB_SIZE - 1)] = unit->next_page_id;
+        jit_itlb_enter(jit, unit->mode, unit->rip + GUEST_PAGE_SIZE, unit->next_page_id);
 }
 
 void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
@@ -372,7 +368,7 @@ void jit_units_flush(DbtJit *jit)
     g_hash_table_remove_all(jit->page_ids);
     jit->last_page_id = 0;
     jit->mode_count = 0;
-    jit->lower_modes = 0;
+    jit_itlb_reset(jit);
     jit->mode = JIT_NO_MODE;
     jit->pending_exit = 0;
     jit->stats.flushes++;
@@ -431,18 +427,6 @@ static G_GNUC_NO_INLINE void sync_pages(DbtJit *jit)
         drop_page(jit, changed[i]);
 }
 
-/* Mappings of the lower half have changed, or of both. */
-static void forget_pages(DbtJit *jit, bool upper)
-{
-    for (unsigned i = 0; i < jit->mode_count; i++) {
-        bool user = (jit->mode_keys[i] >> JIT_MODE_CPL_SHIFT & 3) == 3;
-
-        if (upper || user || jit->lower_modes >> i & 1)
-            memset(jit->area->mode[i].itlb, 0, sizeof(jit->area->mode[i].itlb));
-    }
-    memcpy(jit->epoch, jit->v->fetch_epoch, sizeof(jit->epoch));
-}
-
 void jit_units_sync(DbtJit *jit)
 {
     const uint64_t *now = jit->v->fetch_epoch;
@@ -450,7 +434,7 @@ void jit_units_sync(DbtJit *jit)
     if (G_UNLIKELY(jit->last_page_id > PAGE_IDS_MAX))
         jit_units_flush(jit);
     if (G_UNLIKELY(jit->epoch[0] != now[0] || jit->epoch[1] != now[1]))
-        forget_pages(jit, jit->epoch[1] != now[1]);
+        jit_itlb_sync(jit);
     if (G_UNLIKELY(__atomic_load_n(&jit->v->accel->jit_pages->count, __ATOMIC_ACQUIRE) != jit->pages_seen))
         sync_pages(jit);
 }
@@ -473,6 +457,8 @@ void jit_units_init(DbtJit *jit)
 {
     jit->page_ids = g_hash_table_new_full(page_key_hash, page_key_equal, g_free, NULL);
     jit->mode = JIT_NO_MODE;
+    jit->itlb_spaces = g_new0(JitItlbSpace, JIT_ITLB_SPACES);
+    jit_itlb_reset(jit);
     jit_parts_reset(jit);
 }
 
@@ -480,4 +466,5 @@ void jit_units_release(DbtJit *jit)
 {
     if (jit->page_ids)
         g_hash_table_destroy(jit->page_ids);
+    g_free(jit->itlb_spaces);
 }

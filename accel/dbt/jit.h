@@ -4,6 +4,7 @@
  *
  *     jit-run.c        the dispatcher: block -> unit, exits, links
  *     jit-unit.c       units of a vCPU: invalidation, modes, jump cache, page ids
+ *     jit-itlb.c       where their pages are known to be
  *     jit-part.c       memory for them: a ring of parts
  *     jit-move.c       the same code at another address
  *     jit-code.c       the code buffer and the code that enters, leaves and calls the interpreter
@@ -280,6 +281,23 @@ typedef struct JitSiteOwner {
     uint8_t insn;
 } JitSiteOwner;
 
+/* A word of an itlb, and those of an epoch of the lower half. More than are kept are found anew each time. */
+#define JIT_ITLB_SPACES 8
+#define JIT_ITLB_KEPT 256u
+
+typedef struct JitItlbPage {
+    uint32_t id;
+    uint16_t slot;
+    uint8_t mode;
+} JitItlbPage;
+
+typedef struct JitItlbSpace {
+    uint64_t epoch; /* 0: unused */
+    uint32_t count;
+    bool overflow;
+    JitItlbPage page[JIT_ITLB_KEPT];
+} JitItlbSpace;
+
 /*
  * Memory for units is used a part at a time, in turn: each has its own stretch of the code buffer
  * and of the tables. A part that is used again forgets its units first (jit-part.c).
@@ -323,6 +341,8 @@ typedef struct DbtJit {
     uint8_t mode;          /* of the vCPU now; JIT_NO_MODE: not translated */
 
     uint64_t epoch[2];     /* fetch_epoch the itlbs are of */
+    JitItlbSpace *itlb_spaces, *itlb_space; /* JIT_ITLB_SPACES; that of epoch[0] */
+    unsigned next_itlb_space;
     uint32_t lower_modes;  /* bit n: mode n has had code in the lower half */
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
@@ -432,6 +452,14 @@ void jit_units_sync(DbtJit *jit);
 void jit_units_flush(DbtJit *jit);
 void jit_units_init(DbtJit *jit);
 void jit_units_release(DbtJit *jit);
+
+/* --- jit-itlb.c --- */
+/* The linear address' page is known to have this id. */
+void jit_itlb_enter(DbtJit *jit, uint8_t mode, uint64_t linear, uint32_t id);
+/* fetch_epoch has changed. */
+void jit_itlb_sync(DbtJit *jit);
+/* The itlbs are empty, and all ids void. */
+void jit_itlb_reset(DbtJit *jit);
 
 /* --- jit-move.c --- */
 /* A unit of the block's for this mode and another address becomes the one for rip; NULL: make a new one. */

@@ -4,6 +4,7 @@
  *
  *     map.c        guest-physical page -> host page: a listener's view of machine->memory
  *     mmu-walk.c   linear -> guest-physical: the paging structures
+ *     mmu-cache.c  what walks have found, by address space
  *     mmu.c        the TLB: fill, flush; linear accesses
  *     mmu-seg.c    accesses by segment; operands for one instruction (DbtMemRef)
  *     code.c       code pages: who watches, who must be told
@@ -11,6 +12,7 @@
 #ifndef DBT_MMU_PRIV_H
 #define DBT_MMU_PRIV_H
 
+#include "accel/dbt/mmu-cache.h"
 #include "accel/dbt/mmu.h"
 #include "core/error.h"
 #include "core/machine.h"
@@ -87,7 +89,7 @@ typedef struct MmuLog {
 
 /* For people ("info jit"). */
 typedef struct MmuStats {
-    uint64_t fills, walks, flushes, page_flushes;
+    uint64_t fills, walks, found, flushes, kept, page_flushes;
 } MmuStats;
 
 struct DbtMmu {
@@ -98,12 +100,13 @@ struct DbtMmu {
     uint64_t reserved;                /* physical-address bits this CPU doesn't have */
     unsigned phys_bits;
     uint32_t filled;                  /* bit n: table n may have entries */
-    uint64_t fetched[2][MMU_TLB_SIZE / 64]; /* of each half: page numbers modulo the table's size */
+    uint64_t fetched_upper[MMU_TLB_SIZE / 64]; /* page numbers modulo the table's size; of the lower half: MmuSpace */
     bool upper_local;                 /* pages that are not global were seen in the upper half */
     bool map_changed;                 /* atomic: guest memory moved, flush everything */
     MmuLog log[2];                    /* [1]: of global pages */
     uint64_t large[MMU_LARGE_CLASSES][MMU_LARGE_BITS / 64]; /* large pages some entry is part of */
     MmuStats stats;
+    MmuCache cache;
 };
 
 /* The part of a linear access that lies in one page. */
@@ -132,7 +135,8 @@ bool mmu_fill(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context)
 
 /* Memory of the vCPU's for translated code, and how far behind the tables it lies. */
 struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);
-size_t dbt_mmu_tables_size(void);
+/* All memory of one vCPU's TLBs and jump caches. */
+size_t dbt_mmu_size(void);
 
 /* --- code.c --- */
 

@@ -10,6 +10,8 @@
  * the walk starts it again. Upper levels get their accessed bit as they are passed, the last level
  * only when the access is allowed. Structures outside RAM and ROM read as an undecoded bus does.
  *
+ * A page that was walked before is found in mmu-cache.c, and so is the table of its last levels.
+ *
  * Locking: own vCPU thread, inside guest code.
  */
 #include "accel/dbt/mmu-priv.h"
@@ -29,11 +31,6 @@ typedef struct WalkEntry {
     MapPage *page;
     unsigned offset;
 } WalkEntry;
-
-/* What the entries so far allow, ANDed together. */
-typedef struct WalkRights {
-    bool user, write, execute;
-} WalkRights;
 
 typedef enum WalkResult { WALK_OK, WALK_FAULT, WALK_AGAIN } WalkResult;
 
@@ -94,32 +91,63 @@ static uint64_t entry_reserved(const DbtVcpu *v, const PagingShape *shape, unsig
     return reserved;
 }
 
-static bool access_allowed(const DbtVcpu *v, WalkRights rights, MmuAccess access, MmuContext context)
+static bool is_write(MmuAccess access)
+{
+    return access == MMU_WRITE || access == MMU_STORE;
+}
+
+/* rights: MMU_RIGHT_*, what all levels together allow. */
+static bool access_allowed(const DbtVcpu *v, unsigned rights, MmuAccess access, MmuContext context)
 {
     const CpuState *s = v->state;
+    bool user = rights & MMU_RIGHT_USER;
 
     if (context == MMU_USER) {
-        if (!rights.user)
+        if (!user)
             return false;
-    } else if (rights.user) {
+    } else if (user) {
         if (access == MMU_FETCH ? s->cr4 & CR4_SMEP : context == MMU_SUPERVISOR && (s->cr4 & CR4_SMAP))
             return false;
     }
     if (access == MMU_FETCH)
-        return rights.execute;
-    if (access == MMU_READ || rights.write)
+        return rights & MMU_RIGHT_EXECUTE;
+    if (access == MMU_READ || rights & MMU_RIGHT_WRITE)
         return true;
     return context != MMU_USER && !(s->cr0 & CR0_WP);
 }
 
-static WalkResult walk_once(DbtVcpu *v, const PagingShape *shape, uint64_t linear, MmuAccess access,
+static unsigned entry_rights(const PagingShape *shape, uint64_t entry)
+{
+    unsigned rights = entry & PTE_U ? MMU_RIGHT_USER : 0;
+
+    rights |= entry & PTE_W ? MMU_RIGHT_WRITE : 0;
+    return rights | (shape->entry_size == 8 && entry & PTE_NX ? 0 : MMU_RIGHT_EXECUTE);
+}
+
+/* Where a walk begins, and what the levels above allow. */
+typedef struct WalkStart {
+    uint64_t table;
+    unsigned level, rights;
+} WalkStart;
+
+static WalkStart walk_start(const DbtVcpu *v, const PagingShape *shape, uint64_t linear)
+{
+    MmuCached found;
+    unsigned level;
+
+    if (shape->levels == 4 && mmu_cache_find_table(&v->mmu->cache, linear, &level, &found))
+        return (WalkStart){found.address, level, found.rights};
+    return (WalkStart){shape->table, shape->levels, MMU_RIGHTS_ALL};
+}
+
+static WalkResult walk_once(DbtVcpu *v, const PagingShape *shape, const WalkStart *start, uint64_t linear, MmuAccess access,
                             MmuContext context, MmuWalk *walk, uint32_t *error)
 {
-    WalkRights rights = { true, true, true };
-    uint64_t table = shape->table;
-    bool write = access == MMU_WRITE || access == MMU_STORE;
+    uint64_t table = start->table;
+    unsigned rights = start->rights;
+    bool write = is_write(access);
 
-    for (unsigned level = shape->levels;; level--) {
+    for (unsigned level = start->level;; level--) {
         unsigned shift = GUEST_PAGE_BITS + (level - 1) * shape->index_bits;
         uint64_t index = linear >> shift & (BIT(shape->index_bits) - 1);
         WalkEntry e = entry_load(v, table + index * shape->entry_size, shape->entry_size);
@@ -131,13 +159,14 @@ static WalkResult walk_once(DbtVcpu *v, const PagingShape *shape, uint64_t linea
         *error = PF_P | PF_RSVD;
         if (e.value & entry_reserved(v, shape, level, large))
             return WALK_FAULT;
-        rights.user &= (e.value & PTE_U) != 0;
-        rights.write &= (e.value & PTE_W) != 0;
-        rights.execute &= shape->entry_size == 4 || !(e.value & PTE_NX);
+        rights &= entry_rights(shape, e.value);
         if (level > 1 && !large) {
             if (!entry_set(v, &e, PTE_A, shape->entry_size))
                 return WALK_AGAIN;
             table = shape->entry_size == 4 ? e.value & 0xfffff000 : e.value & PTE_ADDR;
+            if (shape->levels == 4 && level <= 3)
+                mmu_cache_enter_table(&v->mmu->cache, linear, level - 1,
+                                      &(MmuCached){.address = table, .rights = (uint8_t)rights});
             continue;
         }
         *error = PF_P;
@@ -148,8 +177,27 @@ static WalkResult walk_once(DbtVcpu *v, const PagingShape *shape, uint64_t linea
         walk->page_bits = (uint8_t)shift;
         walk->global = (e.value & PTE_G) && (v->state->cr4 & CR4_PGE);
         walk->gpa = paging_page_address(shape, e.value, linear, shift);
+        mmu_cache_enter(&v->mmu->cache, linear,
+                        &(MmuCached){walk->gpa & ~(BIT(shift) - 1), (uint8_t)shift,
+                                     (uint8_t)(rights | (e.value & PTE_D ? MMU_IS_DIRTY : 0)), walk->global});
         return WALK_OK;
     }
+}
+
+/* What a structure cache says may be out of date, but nobody faults by it: the second walk begins at the top. */
+static WalkResult walk_shape(DbtVcpu *v, const PagingShape *shape, uint64_t linear, MmuAccess access, MmuContext context,
+                             MmuWalk *walk, uint32_t *error)
+{
+    WalkStart start = walk_start(v, shape, linear);
+    WalkResult result;
+
+    do {
+        result = walk_once(v, shape, &start, linear, access, context, walk, error);
+        if (result == WALK_FAULT && start.level < shape->levels)
+            result = WALK_AGAIN;
+        start = (WalkStart){shape->table, shape->levels, MMU_RIGHTS_ALL};
+    } while (result == WALK_AGAIN);
+    return result;
 }
 
 static bool walk_all(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk,
@@ -159,10 +207,6 @@ static bool walk_all(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext c
     PagingShape shape = { s->cr3 & 0xfffff000, 2, 10, 4 };
     WalkResult result = WALK_FAULT;
 
-    if (!(s->cr0 & CR0_PG)) {
-        *walk = (MmuWalk){ .gpa = linear, .page_bits = GUEST_PAGE_BITS };
-        return true;
-    }
     *error = 0;
     if (s->efer & EFER_LMA) {
         shape = (PagingShape){ s->cr3 & PTE_ADDR, 4, 9, 8 };
@@ -170,20 +214,29 @@ static bool walk_all(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext c
         uint64_t pdpte = v->mmu->pdpte[linear >> 30 & 3];
         shape = (PagingShape){ pdpte & PTE_ADDR, pdpte & PTE_P ? 2 : 0, 9, 8 };
     }
-    if (shape.levels) {
-        do
-            result = walk_once(v, &shape, linear, access, context, walk, error);
-        while (result == WALK_AGAIN);
-    }
+    if (shape.levels)
+        result = walk_shape(v, &shape, linear, access, context, walk, error);
     if (result == WALK_OK)
         return true;
-    if (access == MMU_WRITE || access == MMU_STORE)
+    if (is_write(access))
         *error |= PF_W;
     if (context == MMU_USER)
         *error |= PF_U;
     if (access == MMU_FETCH && ((s->cr4 & CR4_SMEP) || (shape.entry_size == 8 && (s->efer & EFER_NXE))))
         *error |= PF_I;
     return false;
+}
+
+/* Has an earlier walk found the page, for this access? One that is not allowed, or that has to set the dirty bit, is walked. */
+static bool walk_remembered(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk)
+{
+    MmuCached found;
+
+    if (!mmu_cache_find(&v->mmu->cache, linear, &found) || !access_allowed(v, found.rights, access, context) ||
+        (is_write(access) && !(found.rights & MMU_IS_DIRTY)))
+        return false;
+    *walk = (MmuWalk){found.address | (linear & (BIT(found.page_bits) - 1)), found.page_bits, found.global};
+    return true;
 }
 
 static void log_walk(const DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, const MmuWalk *walk,
@@ -202,10 +255,18 @@ static void log_walk(const DbtVcpu *v, uint64_t linear, MmuAccess access, MmuCon
 bool mmu_walk(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context, MmuWalk *walk,
               uint32_t *error)
 {
-    bool ok = walk_all(v, linear, access, context, walk, error);
+    bool ok = true;
 
+    if (!(v->state->cr0 & CR0_PG)) {
+        *walk = (MmuWalk){ .gpa = linear, .page_bits = GUEST_PAGE_BITS };
+    } else if (walk_remembered(v, linear, access, context, walk)) {
+        v->mmu->stats.found++;
+        return true;
+    } else {
+        ok = walk_all(v, linear, access, context, walk, error);
+    }
     v->mmu->stats.walks++;
     if (G_UNLIKELY(log_enabled(LOG_MMU)))
-        log_walk(v, linear, access, context, ok ? walk : NULL, *error);
+        log_walk(v, linear, access, context, ok ? walk : NULL, ok ? 0 : *error);
     return ok;
 }

@@ -4,8 +4,9 @@
  *
  * Entries have 4 KiB; part of a large page is entered like any other, and a filter remembers in
  * which large pages that happened, so that INVLPG takes all of one (SDM vol. 3, 4.10.4.1).
- * Process-context identifiers are accepted and not used: a CR3 write drops what is not global
- * whatever its bit 63 says, which the architecture allows (4.10.4.1).
+ *
+ * These tables are of the current address space. Another one's entries take their place from mmu-cache.c, which
+ * knows of process-context identifiers: what CR3 writes, INVPCID and INVLPG leave there is back without a walk.
  *
  * While accesses need checks an entry can't express (alignment, data breakpoints) the vCPU's tables
  * are a pair nobody fills, so everything comes here.
@@ -73,34 +74,51 @@ static void log_flush(DbtMmu *mmu, MmuLog *log)
 /* What was found through the fetch tables in half of the address space may be void. */
 static void forget_fetches(DbtVcpu *v, unsigned half)
 {
-    v->fetch_epoch[half]++;
-    memset(v->mmu->fetched[half], 0, sizeof(v->mmu->fetched[half]));
+    MmuCache *cache = &v->mmu->cache;
+
+    if (half) {
+        v->fetch_epoch[1]++;
+        memset(v->mmu->fetched_upper, 0, sizeof(v->mmu->fetched_upper));
+    } else {
+        mmu_space_renew_epoch(cache, cache->space);
+        v->fetch_epoch[0] = cache->space->fetch_epoch;
+    }
 }
 
-void dbt_tlb_flush(DbtVcpu *v, bool global)
+static uint64_t *fetched_pages(DbtMmu *mmu, unsigned half)
+{
+    return half ? mmu->fetched_upper : mmu->cache.space->fetched;
+}
+
+static void tables_flush_all(DbtMmu *mmu)
+{
+    for (unsigned t = 0; t < MMU_TABLES; t++) {
+        if (mmu->filled & 1u << t)
+            tables_clear(mmu, t);
+    }
+    mmu->filled = 0;
+    for (unsigned l = 0; l < 2; l++) {
+        mmu->log[l].count = 0;
+        mmu->log[l].overflow = false;
+    }
+    memset(mmu->large, 0, sizeof(mmu->large));
+}
+
+/* Empties the tables of what is not global, or of everything; the current space may be another one. */
+static void tables_flush(DbtVcpu *v, bool global)
 {
     DbtMmu *mmu = v->mmu;
     bool upper = global || mmu->upper_local;
 
-    log_printf(LOG_MMU, "CPU%u TLB flush, %s\n", v->cpu->index, global ? "all" : "not the global pages");
     mmu->stats.flushes++;
     v->tlb_epoch++;
-    forget_fetches(v, 0);
+    v->fetch_epoch[0] = mmu->cache.space->fetch_epoch;
     if (upper)
         forget_fetches(v, 1);
     jit_sites_flush(mmu_area(mmu), upper);
     mmu->upper_local &= !upper;
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
-        for (unsigned t = 0; t < MMU_TABLES; t++) {
-            if (mmu->filled & 1u << t)
-                tables_clear(mmu, t);
-        }
-        mmu->filled = 0;
-        for (unsigned l = 0; l < 2; l++) {
-            mmu->log[l].count = 0;
-            mmu->log[l].overflow = false;
-        }
-        memset(mmu->large, 0, sizeof(mmu->large));
+        tables_flush_all(mmu);
         return;
     }
     log_flush(mmu, &mmu->log[0]);
@@ -108,6 +126,40 @@ void dbt_tlb_flush(DbtVcpu *v, bool global)
         log_flush(mmu, &mmu->log[1]);
         memset(mmu->large, 0, sizeof(mmu->large));
     }
+}
+
+/* SDM vol. 3, 4.10.1: without CR4.PCIDE it is 0. */
+static uint16_t pcid_now(const DbtVcpu *v)
+{
+    return v->state->cr4 & CR4_PCIDE ? v->state->cr3 & 0xfff : 0;
+}
+
+void dbt_tlb_flush(DbtVcpu *v, bool global)
+{
+    log_printf(LOG_MMU, "CPU%u TLB flush, %s\n", v->cpu->index, global ? "all" : "not the global pages");
+    if (global)
+        mmu_cache_flush(&v->mmu->cache, pcid_now(v));
+    else
+        mmu_cache_flush_spaces(&v->mmu->cache);
+    tables_flush(v, global);
+}
+
+void dbt_tlb_switch(DbtVcpu *v, bool keep)
+{
+    MmuCache *cache = &v->mmu->cache;
+
+    log_printf(LOG_MMU, "CPU%u TLB switch to PCID %x%s\n", v->cpu->index, pcid_now(v), keep ? ", kept" : "");
+    v->mmu->stats.kept += keep && mmu_cache_space(cache, pcid_now(v));
+    if (!mmu_cache_switch(cache, pcid_now(v), keep))
+        tables_flush(v, false);
+}
+
+void dbt_tlb_flush_pcid(DbtVcpu *v, uint16_t pcid)
+{
+    log_printf(LOG_MMU, "CPU%u TLB flush, PCID %x\n", v->cpu->index, pcid);
+    mmu_cache_flush_pcid(&v->mmu->cache, pcid);
+    if (pcid == pcid_now(v))
+        tables_flush(v, false);
 }
 
 /* The filter's bit of a large page: user and kernel halves must not fall together. */
@@ -125,27 +177,53 @@ static bool large_filter(const DbtMmu *mmu, unsigned class, uint64_t linear)
     return mmu->large[class][bit / 64] >> bit % 64 & 1;
 }
 
-void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
+/* Drops the page from the tables; all of it, if it may be a large one. */
+static void tables_flush_page(DbtVcpu *v, uint64_t linear)
 {
     DbtMmu *mmu = v->mmu;
     unsigned index = linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
 
     for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
         if (large_filter(mmu, class, linear)) {
-            dbt_tlb_flush(v, true);
+            forget_fetches(v, 0);
+            tables_flush(v, true);
             return;
         }
     }
-    log_printf(LOG_MMU, "CPU%u TLB flush, page 0x%016" G_GINT64_MODIFIER "x\n", v->cpu->index, linear & GUEST_PAGE_MASK);
     mmu->stats.page_flushes++;
     v->tlb_epoch++;
-    if (mmu->fetched[linear >> 63][index / 64] >> index % 64 & 1)
+    if (fetched_pages(mmu, linear >> 63)[index / 64] >> index % 64 & 1)
         forget_fetches(v, linear >> 63);
     jit_sites_flush_page(mmu_area(mmu), linear);
     for (unsigned t = 0; t < MMU_TABLES; t++) {
         if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
             mmu->tables[t][index].tag = invalid_tag(index);
     }
+}
+
+static void flush_page(DbtVcpu *v, uint16_t pcid, uint64_t linear, bool global_too)
+{
+    log_printf(LOG_MMU, "CPU%u TLB flush, page 0x%016" G_GINT64_MODIFIER "x of PCID %x\n", v->cpu->index,
+               linear & GUEST_PAGE_MASK, pcid);
+    mmu_cache_drop(&v->mmu->cache, pcid, linear, global_too);
+    if (pcid == pcid_now(v)) {
+        tables_flush_page(v, linear);
+    } else {
+        MmuSpace *space = mmu_cache_space(&v->mmu->cache, pcid);
+
+        if (space)
+            mmu_space_renew_epoch(&v->mmu->cache, space);
+    }
+}
+
+void dbt_tlb_flush_page(DbtVcpu *v, uint64_t linear)
+{
+    flush_page(v, pcid_now(v), linear, true);
+}
+
+void dbt_tlb_flush_page_of(DbtVcpu *v, uint16_t pcid, uint64_t linear)
+{
+    flush_page(v, pcid, linear, false);
 }
 
 static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uint8_t *host)
@@ -185,7 +263,7 @@ static void enter(DbtMmu *mmu, unsigned table, uint64_t linear, uint64_t value, 
     mmu->stats.fills++;
     mmu->upper_local |= !walk->global && linear >> 63;
     if (table >= MMU_TABLE_FETCH_USER)
-        mmu->fetched[linear >> 63][index / 64] |= BIT(index % 64);
+        fetched_pages(mmu, linear >> 63)[index / 64] |= BIT(index % 64);
     log_slot(&mmu->log[walk->global], table, index);
     for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
         unsigned bit = large_bit(class, linear);
@@ -499,9 +577,14 @@ void dbt_mmu_sync(DbtVcpu *v)
 }
 
 /* The tables, and translated code's own behind them. */
-size_t dbt_mmu_tables_size(void)
+static size_t tables_size(void)
 {
     return sizeof(MmuEntry[MMU_TABLES_ALL][MMU_TLB_SIZE]) + sizeof(JitArea);
+}
+
+size_t dbt_mmu_size(void)
+{
+    return tables_size() + sizeof(DbtMmu);
 }
 
 JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)
@@ -512,13 +595,14 @@ JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)
 
 bool dbt_mmu_init(DbtVcpu *v, GError **errp)
 {
-    size_t size = dbt_mmu_tables_size();
+    size_t size = tables_size();
     void *tables = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (tables == MAP_FAILED)
         return error_set_errno(errp, errno, "dbt: memory for a vCPU's TLB (%zu bytes)", size);
     v->mmu = g_new0(DbtMmu, 1);
     v->mmu->tables = tables;
+    mmu_cache_flush(&v->mmu->cache, 0);
     for (unsigned t = 0; t < MMU_TABLES_ALL; t++)
         v->mmu->tables[t][0].tag = invalid_tag(0);
     v->tlb = (MmuTlb *)tables;
@@ -530,6 +614,6 @@ void dbt_mmu_release(DbtVcpu *v)
 {
     if (!v->mmu)
         return;
-    munmap(v->mmu->tables, dbt_mmu_tables_size());
+    munmap(v->mmu->tables, tables_size());
     g_clear_pointer(&v->mmu, g_free);
 }

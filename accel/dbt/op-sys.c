@@ -232,7 +232,7 @@ static DbtStep op_invlpg(DbtVcpu *v, const DbtInsn *insn)
     return DBT_NEXT;
 }
 
-/* Entries carry no PCID, so each type drops at least what it must (SDM vol. 2, INVPCID). */
+/* SDM vol. 2, INVPCID: 0 a page, 1 an identifier, 2 everything, 3 everything but global pages. */
 static DbtStep op_invpcid(DbtVcpu *v, const DbtInsn *insn)
 {
     uint64_t type = reg_get(v->state, insn->reg, v->code_bits == 64 ? 8 : 4), desc[2];
@@ -245,7 +245,9 @@ static DbtStep op_invpcid(DbtVcpu *v, const DbtInsn *insn)
     if (type > 3 || desc[0] >> 12 || (type < 2 && !pcide && desc[0]) || (type == 0 && !is_canonical(desc[1])))
         return dbt_fault_error(v, EXC_GP, 0);
     if (type == 0)
-        dbt_tlb_flush_page(v, desc[1]);
+        dbt_tlb_flush_page_of(v, (uint16_t)desc[0], desc[1]);
+    else if (type == 1)
+        dbt_tlb_flush_pcid(v, (uint16_t)desc[0]);
     else
         dbt_tlb_flush(v, type == 2);
     dbt_end_block(v);

@@ -111,6 +111,7 @@ bool dbt_cr0_write(DbtVcpu *v, uint64_t value)
 bool dbt_cr3_write(DbtVcpu *v, uint64_t value)
 {
     CpuState *s = v->state;
+    bool keep = s->cr4 & CR4_PCIDE && value & CR3_NO_FLUSH;
 
     if (s->cr4 & CR4_PCIDE)
         value &= ~CR3_NO_FLUSH;
@@ -119,7 +120,7 @@ bool dbt_cr3_write(DbtVcpu *v, uint64_t value)
     if (!pdptes_load(v, s->cr0, value, s->cr4, s->efer))
         return false;
     s->cr3 = value;
-    dbt_tlb_flush(v, false);
+    dbt_tlb_switch(v, keep);
     dbt_end_block(v);
     return true;
 }
@@ -131,7 +132,7 @@ void dbt_cr3_load(DbtVcpu *v, uint64_t value)
     if (is_pae(s->cr0, s->cr4, s->efer) && !pdptes_read(v, value, v->mmu->pdpte))
         memset(v->mmu->pdpte, 0, sizeof(v->mmu->pdpte));
     s->cr3 = value;
-    dbt_tlb_flush(v, false);
+    dbt_tlb_switch(v, false);
 }
 
 bool dbt_cr4_write(DbtVcpu *v, uint64_t value)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "accel/dbt/mmu.h"
+#include "accel/dbt/mmu-priv.h"
 #include "accel/dbt/sys.h"
 #include "core/lock.h"
 #include "core/thread.h"
@@ -370,6 +370,276 @@ static void global_pages_outlive_a_load_of_cr3(void **state)
     assert_false(dbt_load(bench.v, SEG_DS, VA, 8, &value));
 }
 
+/* --- Process-context identifiers: SDM vol. 3, 4.10. Whether an entry is still there is seen by changing what it came from. --- */
+
+#define SPACES 2
+#define KEEP BIT(63)
+
+/* Space n has PCID n + 1 and its tables at table(8 * n). VA is a page of its own, the next one a global page of both. */
+static uint64_t space_root(unsigned n)
+{
+    return ROOT + 0x8000u * n;
+}
+
+static void map_spaces(void)
+{
+    start(64, 0);
+    for (unsigned n = 0; n < SPACES; n++) {
+        uint64_t root = space_root(n);
+
+        memset(table(8 * n), 0, 0x8000);
+        table(8 * n)[0] = (root + 0x1000) | P | W;
+        table(8 * n + 1)[1] = (root + 0x2000) | P | W;
+        table(8 * n + 2)[1] = (root + 0x3000) | P | W;
+        table(8 * n + 3)[1] = (PAGE + 0x10000 + n * 0x1000u) | P | W;
+        table(8 * n + 3)[2] = (PAGE + 0x14000) | P | W | G;
+        *(uint64_t *)rig_mem(bench.rig, PAGE + 0x10000 + n * 0x1000u) = 10 + n;
+    }
+    *(uint64_t *)rig_mem(bench.rig, PAGE + 0x14000) = 14;
+    *(uint64_t *)rig_mem(bench.rig, PAGE + 0x15000) = 15;
+    bench.s->cr3 = space_root(0) | 1;
+    bench.s->cr4 |= CR4_PGE | CR4_PCIDE;
+    loaded();
+}
+
+static uint64_t load(uint64_t linear)
+{
+    uint64_t value = 0;
+
+    assert_true(dbt_load(bench.v, SEG_DS, linear, 8, &value));
+    return value;
+}
+
+static void use_space(unsigned n, uint64_t keep)
+{
+    assert_true(dbt_cr3_write(bench.v, space_root(n) | (n + 1) | keep));
+}
+
+/* Both spaces have been used, space 0 is current; then all entries lead to 15. */
+static void change_spaces(void)
+{
+    map_spaces();
+    for (unsigned n = SPACES; n-- > 0;) {
+        use_space(n, KEEP);
+        assert_int_equal(load(VA), 10 + n);
+        assert_int_equal(load(VA + 0x1000), 14);
+    }
+    for (unsigned n = 0; n < SPACES; n++) {
+        table(8 * n + 3)[1] = (PAGE + 0x15000) | P | W;
+        table(8 * n + 3)[2] = (PAGE + 0x15000) | P | W | G;
+    }
+}
+
+/* What each space sees at VA, and what both see behind it: by old entries 10, 11, 14. */
+static void expect(uint64_t first, uint64_t second, uint64_t shared)
+{
+    uint64_t gpa;
+
+    assert_int_equal(load(VA), first);
+    assert_true(dbt_fetch_page(bench.v, VA, &gpa));
+    assert_int_equal(*(uint64_t *)rig_mem(bench.rig, gpa), first);
+    assert_int_equal(load(VA + 0x1000), shared);
+    use_space(1, KEEP);
+    assert_int_equal(load(VA), second);
+    assert_int_equal(load(VA + 0x1000), shared);
+    use_space(0, KEEP);
+    assert_int_equal(load(VA), first);
+}
+
+static void a_switch_between_pcids_keeps_what_is_known_of_both(void **state)
+{
+    uint64_t walks;
+
+    change_spaces();
+    walks = bench.v->mmu->stats.walks;
+    expect(10, 11, 14);
+    assert_true(bench.v->mmu->stats.walks == walks);
+}
+
+static void a_cr3_write_without_bit_63_takes_the_entries_of_its_pcid_alone(void **state)
+{
+    change_spaces();
+    use_space(0, 0);
+    expect(15, 11, 14);
+    change_spaces();
+    use_space(1, 0);
+    use_space(0, KEEP);
+    expect(10, 15, 14);
+}
+
+static void invlpg_takes_a_page_of_the_current_pcid_and_a_global_page_of_all(void **state)
+{
+    change_spaces();
+    dbt_tlb_flush_page(bench.v, VA + 0x123);
+    expect(15, 11, 14);
+    change_spaces();
+    dbt_tlb_flush_page(bench.v, VA + 0x1000);
+    expect(10, 11, 15);
+}
+
+static void invpcid_takes_a_page_a_pcid_all_but_global_pages_or_all(void **state)
+{
+    static const struct {
+        uint64_t type, pcid, first, second, shared;
+    } rows[] = {
+        { 0, 1, 15, 11, 14 }, { 0, 2, 10, 15, 14 }, { 0, 3, 10, 11, 14 }, { 1, 1, 15, 11, 14 },
+        { 1, 2, 10, 15, 14 }, { 1, 9, 10, 11, 14 }, { 2, 0, 15, 15, 15 }, { 3, 0, 15, 15, 14 },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        change_spaces();
+        if (rows[i].type == 0)
+            dbt_tlb_flush_page_of(bench.v, (uint16_t)rows[i].pcid, VA);
+        else if (rows[i].type == 1)
+            dbt_tlb_flush_pcid(bench.v, (uint16_t)rows[i].pcid);
+        else
+            dbt_tlb_flush(bench.v, rows[i].type == 2);
+        expect(rows[i].first, rows[i].second, rows[i].shared);
+    }
+}
+
+static void changes_of_control_registers_take_everything(void **state)
+{
+    change_spaces();
+    assert_true(dbt_cr4_write(bench.v, bench.s->cr4 & ~(uint64_t)CR4_PGE));
+    assert_true(dbt_cr4_write(bench.v, bench.s->cr4 | CR4_PGE));
+    expect(15, 15, 15);
+    change_spaces();
+    assert_true(dbt_cr4_write(bench.v, bench.s->cr4 | CR4_SMEP));
+    expect(15, 15, 15);
+    change_spaces();
+    assert_true(dbt_cr0_write(bench.v, bench.s->cr0 ^ CR0_WP));
+    expect(15, 15, 15);
+    change_spaces();
+    assert_true(dbt_cr4_write(bench.v, bench.s->cr4 & ~(uint64_t)CR4_PCIDE));
+    assert_int_equal(load(VA), 15);
+    assert_int_equal(load(VA + 0x1000), 15);
+}
+
+static void without_pcide_bit_63_is_reserved_and_every_cr3_write_flushes(void **state)
+{
+    map_spaces();
+    assert_true(dbt_cr4_write(bench.v, bench.s->cr4 & ~(uint64_t)CR4_PCIDE));
+    assert_int_equal(load(VA), 10);
+    table(3)[1] = (PAGE + 0x15000) | P | W;
+    assert_false(dbt_cr3_write(bench.v, space_root(0) | 1 | KEEP));
+    assert_int_equal(load(VA), 10);
+    assert_true(dbt_cr3_write(bench.v, space_root(0) | 1));
+    assert_int_equal(load(VA), 15);
+}
+
+/* Few identifiers are remembered; those forgotten are walked again. */
+static void more_pcids_than_are_known_never_show_each_others_pages(void **state)
+{
+    enum { MANY = 3 * MMU_SPACES };
+
+    map_spaces();
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned n = 0; n < MANY; n++) {
+            uint64_t gpa = PAGE + 0x20000 + n * 0x1000u;
+
+            *(uint64_t *)rig_mem(bench.rig, gpa) = 100 + n;
+            table(3)[1] = gpa | P | W;
+            assert_true(dbt_cr3_write(bench.v, ROOT | (n + 100) | (round ? KEEP : 0)));
+            assert_int_equal(load(VA), 100 + n);
+        }
+    }
+    table(3)[1] = 0;
+    for (unsigned n = MANY - MMU_SPACES; n < MANY; n++) {
+        assert_true(dbt_cr3_write(bench.v, ROOT | (n + 100) | KEEP));
+        assert_int_equal(load(VA), 100 + n);
+    }
+}
+
+static void when_numbers_of_spaces_end_everything_is_forgotten(void **state)
+{
+    change_spaces();
+    bench.v->mmu->cache.last_number = (1u << 26) - 1;
+    use_space(0, 0);
+    expect(15, 15, 14); /* global: still in the tables */
+    dbt_tlb_flush(bench.v, true);
+    expect(15, 15, 15);
+}
+
+static void accessed_and_dirty_bits_are_set_again_when_cleared_and_flushed(void **state)
+{
+    map_spaces();
+    for (unsigned way = 0; way < 3; way++) {
+        assert_true(dbt_store(bench.v, SEG_DS, VA, 8, 10));
+        assert_int_equal(table(3)[1] & (A | D), A | D);
+        table(3)[1] &= ~(uint64_t)(A | D);
+        if (way == 0)
+            dbt_tlb_flush_page(bench.v, VA);
+        else if (way == 1)
+            use_space(0, 0);
+        else
+            dbt_tlb_flush_pcid(bench.v, 1);
+        use_space(1, KEEP);
+        use_space(0, KEEP);
+        assert_int_equal(load(VA), 10);
+        assert_int_equal(table(3)[1] & (A | D), A);
+        use_space(1, KEEP);
+        use_space(0, KEEP);
+        assert_true(dbt_store(bench.v, SEG_DS, VA, 8, 10));
+        assert_int_equal(table(3)[1] & (A | D), A | D);
+    }
+}
+
+static void a_large_page_is_walked_once(void **state)
+{
+    const MmuStats *stats = &bench.v->mmu->stats;
+    uint64_t walks;
+
+    map_spaces();
+    table(2)[2] = P | W | PS | 0x200000;
+    walks = stats->walks;
+    for (unsigned i = 0; i < 512; i++)
+        load(0x40400000 + i * 0x1000u);
+    assert_int_equal(stats->walks - walks, 1);
+    use_space(1, KEEP);
+    use_space(0, KEEP);
+    load(0x40400000);
+    load(0x405ff000);
+    assert_int_equal(stats->walks - walks, 1);
+}
+
+static void a_walk_goes_on_from_the_last_table_until_that_is_taken_back(void **state)
+{
+    uint64_t value;
+
+    map_spaces();
+    table(3)[3] = (PAGE + 0x15000) | P | W;
+    table(3)[4] = (PAGE + 0x14000) | P | W;
+    table(3)[5] = (PAGE + 0x14000) | P | W;
+    assert_int_equal(load(VA), 10);
+    table(2)[1] = 0;
+    assert_int_equal(load(VA + 0x2000), 15); /* the table is known, for the current space */
+    use_space(1, KEEP);
+    assert_false(dbt_load(bench.v, SEG_DS, VA + 0x2000, 8, &value));
+    use_space(0, KEEP);
+    assert_int_equal(load(VA + 0x3000), 14);
+    dbt_tlb_flush_page(bench.v, 0x12345000); /* any address takes all structures (4.10.4.1) */
+    assert_false(dbt_load(bench.v, SEG_DS, VA + 0x4000, 8, &value));
+}
+
+/* A table that was exchanged without telling may serve; but what is not in it is looked for in the new one. */
+static void no_fault_comes_from_what_is_only_remembered(void **state)
+{
+    map_spaces();
+    assert_int_equal(load(VA), 10);
+    memset(table(5), 0, 0x1000);
+    table(5)[3] = (PAGE + 0x15000) | P | W;
+    table(2)[1] = (ROOT + 0x5000) | P | W;
+    assert_int_equal(load(VA + 0x2000), 15);
+    map_spaces();
+    table(3)[1] &= ~(uint64_t)W;
+    bench.s->cr0 |= CR0_WP;
+    loaded();
+    assert_int_equal(load(VA), 10);
+    table(3)[1] |= W;
+    assert_true(dbt_store(bench.v, SEG_DS, VA, 8, 10));
+}
+
 static void alignment_is_checked_for_users_who_ask(void **state)
 {
     uint64_t value;
@@ -511,6 +781,18 @@ int main(void)
         cmocka_unit_test(a_store_across_pages_that_faults_stores_nothing),
         cmocka_unit_test(invlpg_takes_one_page_and_all_of_a_large_one),
         cmocka_unit_test(global_pages_outlive_a_load_of_cr3),
+        cmocka_unit_test(a_switch_between_pcids_keeps_what_is_known_of_both),
+        cmocka_unit_test(a_cr3_write_without_bit_63_takes_the_entries_of_its_pcid_alone),
+        cmocka_unit_test(invlpg_takes_a_page_of_the_current_pcid_and_a_global_page_of_all),
+        cmocka_unit_test(invpcid_takes_a_page_a_pcid_all_but_global_pages_or_all),
+        cmocka_unit_test(changes_of_control_registers_take_everything),
+        cmocka_unit_test(without_pcide_bit_63_is_reserved_and_every_cr3_write_flushes),
+        cmocka_unit_test(more_pcids_than_are_known_never_show_each_others_pages),
+        cmocka_unit_test(when_numbers_of_spaces_end_everything_is_forgotten),
+        cmocka_unit_test(accessed_and_dirty_bits_are_set_again_when_cleared_and_flushed),
+        cmocka_unit_test(a_large_page_is_walked_once),
+        cmocka_unit_test(a_walk_goes_on_from_the_last_table_until_that_is_taken_back),
+        cmocka_unit_test(no_fault_comes_from_what_is_only_remembered),
         cmocka_unit_test(alignment_is_checked_for_users_who_ask),
         cmocka_unit_test(an_operand_may_lie_in_ram_and_a_device),
         cmocka_unit_test(an_operand_across_pages_is_a_copy_that_is_written_back),
