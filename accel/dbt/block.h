@@ -39,7 +39,7 @@ struct DbtBlock {
     const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
     DbtInsn *insns;              /* NULL: not decoded at present; see dbt_block_insns */
     struct JitUnit *units;       /* its translations (jit-unit.c) */
-    uint64_t sites_watched, sites_hashed, sites_settled; /* by instruction: how it accesses memory (jit-site.c) */
+    uint64_t sites_watched, sites_span, sites_hashed, sites_settled; /* by instruction: how it accesses memory (jit-site.c) */
     uint8_t bytes[];             /* the guest code this was decoded from */
 };
 

@@ -213,6 +213,9 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "units.moved", t.jit.moved);
     line(out, "blocks.hot", t.jit.hot);
     line(out, "units.sites-adapted", t.jit.sites_adapted);
+    line(out, "units.sites-displaced", t.jit.sites_displaced);
+    line(out, "spans.misses", t.jit.span_misses);
+    line(out, "spans.pages", t.jit.span_pages);
     line(out, "code.parts-recycled", t.jit.parts_recycled);
     line(out, "blocks.parts-recycled", t.blocks_recycled);
     line(out, "blocks.decoded-again", t.decoded_again);
@@ -222,6 +225,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "run.entries", t.jit.entries);
     line(out, "run.interpreted", t.jit.interpreted);
     line(out, "run.compared", t.jit.compared);
+    line(out, "windows.pages", t.mmu.windowed);
     line(out, "tlb.fills", t.mmu.fills);
     line(out, "tlb.walks", t.mmu.walks);
     line(out, "tlb.found", t.mmu.found);

@@ -5,7 +5,7 @@
  *
  *     at a site entry      lea  r10, [address]
  *                          sub  r10, gs:[site.tag]
- *                          cmp  r10, 4096 - size ; ja miss       neither another page nor across its end
+ *                          cmp  r10, 4096 - size ; ja miss       neither another page nor across its end (or site.limit)
  *                          mov  r11, gs:[site.delta]             the access is at [address + r11]
  *
  *     in the table         mov  r11d, r10d ; shr r11d, 8 ; and r11d, 0xfff0     index of the entry, in bytes
@@ -118,12 +118,10 @@ JitMiss *jit_emit_miss(JitTranslator *t, uint8_t cc)
     return jit_emit_miss_in(t, t->hot, cc);
 }
 
-static JitMiss *miss_if_beyond(JitTranslator *t, uint8_t distance, unsigned size, uint32_t retry, bool write)
+static JitMiss *miss_if_beyond(JitTranslator *t, uint32_t retry, bool write)
 {
-    JitMiss *miss;
+    JitMiss *miss = jit_emit_miss(t, HOST_A);
 
-    emit_cmp_imm(t->hot, distance, (int32_t)(GUEST_PAGE_SIZE - size));
-    miss = jit_emit_miss(t, HOST_A);
     miss->retry = retry;
     miss->write = write;
     return miss;
@@ -140,7 +138,8 @@ static JitMiss *check_table(JitTranslator *t, unsigned size, bool write)
     emit_bytes(t->hot, (const uint8_t[]){0x41, 0xc1, 0xeb, 0x08, 0x41, 0x81, 0xe3}, 7);
     emit32(t->hot, (MMU_TLB_SIZE - 1) * sizeof(MmuEntry));
     emit_gs(t->hot, true, HOST_SUB, HOST_ADDR, HOST_TEMP, mmu_table_offset(jit_context(t), write));
-    miss = miss_if_beyond(t, HOST_ADDR, size, retry, write);
+    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(GUEST_PAGE_SIZE - size));
+    miss = miss_if_beyond(t, retry, write);
     miss->kind = JIT_MISS_TABLE;
     return miss;
 }
@@ -207,32 +206,40 @@ static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t addre
     return true;
 }
 
-static uint32_t new_site(JitTranslator *t, bool write)
+/* Its number. */
+static uint32_t new_site(JitTranslator *t, unsigned size, bool write)
 {
-    uint32_t number = jit_site_new(t->jit, t->unit, t->index, write);
+    uint32_t number = jit_site_new(t->jit, t->unit, t->index, size, write);
 
     if (t->unit->block->sites_watched >> t->index & 1) {
         emit_gs(t->hot, false, 0x83, 0, HOST_NO_REG, (int32_t)jit_site_runs_offset(t->jit, number)); /* add, 1 */
         emit8(t->hot, 1);
     }
-    return jit_site_offset(t->jit, number);
+    return number;
 }
 
 /* The register has the address minus the site's tag when it is compared. */
 static JitMiss *compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write)
 {
+    bool span = jit_is_span(t, t->index);
+    uint32_t offset = jit_site_offset(t->jit, site);
     JitMiss *miss;
 
-    emit_gs(t->hot, true, HOST_SUB, reg, HOST_NO_REG, (int32_t)site);
-    miss = miss_if_beyond(t, reg, size, retry, write);
+    emit_gs(t->hot, true, HOST_SUB, reg, HOST_NO_REG, (int32_t)offset);
+    if (span)
+        emit_gs(t->hot, true, HOST_CMP, reg, HOST_NO_REG, (int32_t)jit_site_limit_offset(t->jit, site));
+    else
+        emit_cmp_imm(t->hot, reg, (int32_t)(GUEST_PAGE_SIZE - size));
+    miss = miss_if_beyond(t, retry, write);
     miss->kind = reg == HOST_ADDR ? JIT_MISS_SITE_DISTANCE : JIT_MISS_SITE;
-    miss->site = site;
+    miss->span = span;
+    miss->site = offset;
     return miss;
 }
 
 static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t site)
 {
-    emit_gs(t->hot, true, opcode, reg, HOST_NO_REG, (int32_t)(site + offsetof(JitSite, delta)));
+    emit_gs(t->hot, true, opcode, reg, HOST_NO_REG, (int32_t)(jit_site_offset(t->jit, site) + offsetof(JitSite, delta)));
 }
 
 /* Where a group that looks in the tables has its delta. */
@@ -247,7 +254,7 @@ static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned siz
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = new_site(t, write);
+    site = new_site(t, size, write);
     retry = t->hot->at;
     emit_lea(t->hot, true, HOST_ADDR, a);
     compare_site(t, HOST_ADDR, site, retry, size, write);
@@ -262,7 +269,7 @@ static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, 
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = new_site(t, write);
+    site = new_site(t, size, write);
     retry = t->hot->at;
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     compare_site(t, HOST_TEMP, site, retry, size, write);
@@ -326,7 +333,7 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
     if (!again)
         emit_address_sum(t, low, true);
     jit_emit_park_flags(t, true);
-    g->site = new_site(t, g->write);
+    g->site = new_site(t, size, g->write);
     retry = t->hot->at;
     if (again)
         emit_lea(t->hot, true, HOST_ADDR, low);
@@ -514,8 +521,12 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
     case JIT_MISS_SITE:
     case JIT_MISS_SITE_DISTANCE:
         emit_mov_imm(t->cold, HOST_TEMP, miss->site);
-        emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_site[context][miss->write]
-                                                       : glue->fill_site_distance[context][miss->write]);
+        if (miss->span)
+            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_span[context][miss->write]
+                                                           : glue->fill_span_distance[context][miss->write]);
+        else
+            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_site[context][miss->write]
+                                                           : glue->fill_site_distance[context][miss->write]);
         break;
     case JIT_MISS_TABLE:
         emit_call(t->cold, glue->fill_table_distance[context][miss->write]);

@@ -62,6 +62,7 @@ typedef struct JitMiss {
     uint32_t retry; /* where the check begins */
     bool write;
     bool plain;     /* what cannot be filled is left to a unit without groups */
+    bool span;      /* the site holds spans */
     uint32_t site;  /* from GS */
     uint64_t address;
     const DbtInsn *insn; /* whose address it is */
@@ -75,7 +76,7 @@ typedef struct JitGroup {
     bool hashed;       /* by the tables: the delta is in frame.group[slot], else in the site */
     bool checked;      /* the check has been emitted */
     unsigned count, slot;
-    uint32_t site;     /* from GS */
+    uint32_t site;     /* its number */
     int64_t low, high;
 } JitGroup;
 
@@ -138,6 +139,12 @@ static inline bool jit_flags_live(const JitTranslator *t)
 static inline bool jit_is_hashed(const JitTranslator *t, unsigned index)
 {
     return t->counts || t->unit->block->sites_hashed >> index & 1;
+}
+
+/* They have a site that holds a span of pages. */
+static inline bool jit_is_span(const JitTranslator *t, unsigned index)
+{
+    return t->unit->block->sites_span >> index & 1;
 }
 
 static inline MmuContext jit_context(const JitTranslator *t)

@@ -14,6 +14,8 @@
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-group.c      accesses that share one look
  *     jit-site.c       site entries: the page an instruction was in last
+ *     jit-span.c       those that hold several pages
+ *     jit-site-fill.c  code that fills entries
  *     jit-branch.c     branches, calls, returns, exits
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
@@ -74,17 +76,39 @@ typedef struct JitModeArea {
 } JitModeArea;
 
 /*
- * A site entry: the page one instruction's accesses were in last, a TLB of one entry. It has passed the
- * checks an entry of the tables has for its context and direction (a site is of one of each), and
- * goes where that goes. tag JIT_SITE_NONE: empty; delta keeps its value then. See jit-site.c.
+ * A site entry: the page one instruction's accesses were in last, a TLB of one entry, or several side by side (JitLimit).
+ * They have passed the checks an entry of the tables has for its context and direction (a site is of one of each), and
+ * go where that goes. tag JIT_SITE_NONE: empty; delta keeps its value then. See jit-site.c.
  */
 typedef struct JitSite {
-    uint64_t tag;   /* linear address of the page */
+    uint64_t tag;   /* linear address of the first page */
     uint64_t delta; /* host address minus linear address */
 } JitSite;
 
+/* How far behind the site's tag an access may begin: bytes of the span, and of a page, minus its own. */
+typedef struct JitLimit {
+    uint64_t span, page;
+} JitLimit;
+
+G_STATIC_ASSERT(sizeof(JitLimit) == sizeof(JitSite));
+
+/* Kinds of entries: bits. */
+enum {
+    JIT_SITE_STORE = 1,
+    JIT_SITE_SPAN = 2, /* of several pages */
+    JIT_SITE_KINDS = 4,
+};
+
+/* JitArea.site_tired: what the dispatcher is to look at. */
+enum {
+    JIT_SITE_MISSED = 1, /* a site's count of misses has come to 0 */
+    JIT_SITE_LOG_FULL,
+    JIT_SITE_SCATTERED,  /* pages are side by side, but not on the host: JitArea.scattered */
+};
+
 #define JIT_SITE_NONE (1ull << 63)
-#define JIT_SITES 24832u
+#define JIT_SITES 31232u
+#define JIT_SPAN_FIRST 24832u /* those from here on hold spans */
 #define JIT_SITE_LOG 16384u
 #define JIT_SITE_FILTER (1u << 12)
 #define JIT_RUNS (1u << 14)
@@ -99,7 +123,8 @@ typedef struct JitSiteLog {
 typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
     uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
-    uint32_t site_tired;   /* a site's count of misses has come to 0, or the log is full (jit-site.c) */
+    uint32_t site_tired;   /* JIT_SITE_MISSED and the like; 0: nothing */
+    uint64_t scattered[2]; /* linear addresses */
     uint64_t flags;        /* between glue and C: arithmetic flags as in AX (op-util.h) */
     uint64_t target;       /* of the indirect branch that left */
     uint64_t resume;       /* host address translated code goes on at after jit_interpret */
@@ -111,6 +136,7 @@ typedef struct JitArea {
     uint32_t runs[JIT_RUNS]; /* of units that may get hot, by id modulo JIT_RUNS: counts down to 0 */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
+    JitLimit limits[JIT_SITES - JIT_SPAN_FIRST];
     int32_t site_misses[JIT_SITES];  /* counts up to 0 */
     uint32_t site_runs[JIT_SITES];   /* of those that are being watched */
     JitModeArea mode[JIT_MODES];
@@ -171,7 +197,7 @@ typedef struct JitUnit {
     uint64_t traces;      /* of the pages it has been in (jit-move.c) */
     int save_point;       /* behind this instruction the flags are in frame.flags */
     uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n]; behind them JitAddress */
-    uint32_t first_site[2], site_count[2]; /* of loads, of stores; numbers in their pool */
+    uint32_t first_site[JIT_SITE_KINDS], site_count[JIT_SITE_KINDS]; /* numbers in their pool */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
     uint32_t next_in_page, prev_in_page; /* id + 1, by generation counter */
     struct JitUnit *next_of_block;
@@ -240,10 +266,11 @@ typedef struct JitGlue {
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
     uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
+    uint32_t fill_span[MMU_CONTEXTS][2], fill_span_distance[MMU_CONTEXTS][2]; /* of those that hold spans */
     /* The same for an entry of the tables: R10 is the address, or its distance from the tag of the entry
      * at offset R11 in the table. */
     uint32_t fill_table[MMU_CONTEXTS][2], fill_table_distance[MMU_CONTEXTS][2];
-    JitGlueCall calls[20]; /* in order */
+    JitGlueCall calls[32]; /* in order */
     unsigned call_count;
 } JitGlue;
 
@@ -256,6 +283,8 @@ typedef struct JitStats {
     uint64_t moved;       /* to another linear address */
     uint64_t hot;         /* blocks that got hot */
     uint64_t sites_adapted; /* units made anew because their sites missed */
+    uint64_t sites_displaced; /* units dropped because others took their sites */
+    uint64_t span_misses, span_pages; /* of sites that hold spans: how often, and what they got */
     uint64_t parts_recycled;
 } JitStats;
 
@@ -353,7 +382,7 @@ typedef struct DbtJit {
     struct JitTranslator *translator;
     JitStats stats;
     JitSiteOwner *site_owners; /* JIT_SITES */
-    uint32_t next_site[MMU_CONTEXTS][2]; /* of each pool */
+    uint32_t next_site[MMU_CONTEXTS][JIT_SITE_KINDS]; /* of each pool */
     JitGdb *gdb;
 } DbtJit;
 
@@ -470,18 +499,26 @@ bool jit_unit_is_back(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
 /* --- jit-site.c --- */
 void jit_sites_init(DbtJit *jit);
 void jit_sites_release(DbtJit *jit);
-void jit_sites_glue(DbtJit *jit, JitEmit *e);
-/* A site for an instruction of the unit being made: its number. */
-uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, bool write);
-/* Where the entry, and the count of its runs, are from GS. */
+/* A site for accesses of so many bytes by an instruction of the unit being made: its number. */
+uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, bool write);
+/* Where the entry, the limit of its span, and the count of its runs, are from GS. */
 uint32_t jit_site_offset(const DbtJit *jit, uint32_t number);
+uint32_t jit_site_limit_offset(const DbtJit *jit, uint32_t number);
 uint32_t jit_site_runs_offset(const DbtJit *jit, uint32_t number);
 /* A site of the unit missed often: decides on its sites anew; the unit is dropped. */
 void jit_sites_adapt(DbtJit *jit, JitUnit *unit);
 /* Entries of the lower half of the address space, and of the upper one, are void. */
 void jit_sites_flush(JitArea *area, bool upper);
 void jit_sites_flush_page(JitArea *area, uint64_t linear);
-void jit_sites_drop_host(JitArea *area, const uint8_t *host);
+/* Those of stores to a page of the host, maybe more. */
+void jit_sites_drop_host(const struct DbtMmu *mmu, JitArea *area, const uint8_t *host);
+
+/* --- jit-site-fill.c --- */
+void jit_sites_glue(DbtJit *jit, JitEmit *e);
+
+/* --- jit-span.c --- */
+/* Called by glue. The page of the address is in the table (of DbtMmu.tables); whether the site covers the access now. */
+bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t table);
 
 /* --- jit-string-run.c --- */
 /* What it has to know of the instruction. */

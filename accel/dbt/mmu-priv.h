@@ -6,6 +6,7 @@
  *     mmu-walk.c   linear -> guest-physical: the paging structures
  *     mmu-cache.c  what walks have found, by address space
  *     mmu.c        the TLB: fill, flush; linear accesses
+ *     window.c     pages of the guest side by side on the host
  *     mmu-seg.c    accesses by segment; operands for one instruction (DbtMemRef)
  *     code.c       code pages: who watches, who must be told
  */
@@ -90,6 +91,7 @@ typedef struct MmuLog {
 /* For people ("info jit"). */
 typedef struct MmuStats {
     uint64_t fills, walks, found, flushes, kept, page_flushes;
+    uint64_t windowed; /* pages that got into a window */
 } MmuStats;
 
 struct DbtMmu {
@@ -105,6 +107,10 @@ struct DbtMmu {
     bool map_changed;                 /* atomic: guest memory moved, flush everything */
     MmuLog log[2];                    /* [1]: of global pages */
     uint64_t large[MMU_LARGE_CLASSES][MMU_LARGE_BITS / 64]; /* large pages some entry is part of */
+    struct DbtWindows *windows;       /* window.c; NULL: none yet */
+    uint64_t window_misses;           /* that windows may help against, since the last flush or window_gather */
+    uint64_t window_due;              /* when it comes to this window_gather is to be called */
+    uint64_t window_rest;             /* misses to come that they are not to */
     MmuStats stats;
     MmuCache cache;
 };
@@ -128,6 +134,8 @@ bool mmu_read(DbtVcpu *v, uint64_t linear, void *buf, unsigned len, MmuContext c
 bool mmu_write(DbtVcpu *v, uint64_t linear, const void *buf, unsigned len, MmuContext context);
 /* Sets and clears bits of one byte of a system table, indivisibly where it is RAM. */
 bool mmu_update_byte(DbtVcpu *v, uint64_t linear, uint8_t set, uint8_t clear);
+/* Empties the tables, to be filled again from what walks have found. */
+void mmu_tables_empty(DbtVcpu *v);
 /* Drops this vCPU's write entries of a host page. */
 void mmu_drop_write(DbtVcpu *v, const uint8_t *host);
 /* Enters the page of a data access if it may be entered; whether it was. Raises no fault. */
@@ -137,6 +145,27 @@ bool mmu_fill(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context)
 struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);
 /* All memory of one vCPU's TLBs and jump caches. */
 size_t dbt_mmu_size(void);
+
+/* --- window.c --- */
+
+typedef struct DbtWindows DbtWindows;
+
+#define WINDOW_COST 16u /* misses that a page is worth */
+#define WINDOW_DUE (4 * WINDOW_COST)
+#define WINDOW_DUE_FIRST 1024u /* of an address space: most programs end before that */
+
+/* Where a TLB entry for the page goes: host, or where that is in a window of the address space in use. */
+uint8_t *window_address(const DbtVcpu *v, uint64_t linear, uint8_t *host);
+/* The page's own address, of one that may be in a window. */
+const uint8_t *window_direct(const DbtMmu *mmu, const uint8_t *host);
+/* The address is one of a window. */
+bool window_has(const DbtMmu *mmu, const uint8_t *host);
+/* Puts pages around two linear addresses, both in the lower half and in the TLB, into their window: as many as the misses
+ * are worth. Entries of the TLB may go: then the unit that runs ends. */
+void window_gather(DbtVcpu *v, uint64_t linear, uint64_t other);
+/* Gives all pages back; the TLB has been flushed. */
+void windows_forget(DbtVcpu *v);
+void windows_release(DbtVcpu *v);
 
 /* --- code.c --- */
 

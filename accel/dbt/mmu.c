@@ -111,6 +111,8 @@ static void tables_flush(DbtVcpu *v, bool global)
     bool upper = global || mmu->upper_local;
 
     mmu->stats.flushes++;
+    mmu->window_misses = 0;
+    mmu->window_due = WINDOW_DUE_FIRST;
     v->tlb_epoch++;
     v->fetch_epoch[0] = mmu->cache.space->fetch_epoch;
     if (upper)
@@ -126,6 +128,11 @@ static void tables_flush(DbtVcpu *v, bool global)
         log_flush(mmu, &mmu->log[1]);
         memset(mmu->large, 0, sizeof(mmu->large));
     }
+}
+
+void mmu_tables_empty(DbtVcpu *v)
+{
+    tables_flush(v, true);
 }
 
 /* SDM vol. 3, 4.10.1: without CR4.PCIDE it is 0. */
@@ -230,7 +237,8 @@ static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uin
 {
     MmuEntry *e = &mmu->tables[table][index];
 
-    if (table < MMU_TABLE_FETCH_USER && table % 2 && e->tag + e->value == (uintptr_t)host)
+    if (table < MMU_TABLE_FETCH_USER && table % 2 &&
+        window_direct(mmu, (const uint8_t *)(uintptr_t)(e->tag + e->value)) == host)
         e->tag = invalid_tag(index);
 }
 
@@ -239,7 +247,7 @@ void mmu_drop_write(DbtVcpu *v, const uint8_t *host)
     DbtMmu *mmu = v->mmu;
 
     v->tlb_epoch++;
-    jit_sites_drop_host(mmu_area(mmu), host);
+    jit_sites_drop_host(mmu, mmu_area(mmu), host);
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
         for (unsigned t = 0; t < MMU_TABLE_FETCH_USER; t++) {
             for (unsigned i = 0; mmu->filled >> t & 1 && i < MMU_TLB_SIZE; i++)
@@ -288,12 +296,14 @@ static bool enter_data(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext
                        const MapEntry *map)
 {
     bool write = is_write(access);
+    const uint8_t *host;
 
     if (!map->host || dbt_debug_page_watched(v, linear))
         return false;
     if (write && (map->read_only || !code_allow_write_entry(v, map->page)))
         return false;
-    enter(v->mmu, 2 * context + write, linear, (uintptr_t)map->host - (linear & GUEST_PAGE_MASK), walk);
+    host = window_address(v, linear, map->host);
+    enter(v->mmu, 2 * context + write, linear, (uintptr_t)host - (linear & GUEST_PAGE_MASK), walk);
     return true;
 }
 
@@ -572,6 +582,7 @@ void dbt_mmu_sync(DbtVcpu *v)
     if (!__atomic_exchange_n(&v->mmu->map_changed, false, __ATOMIC_ACQ_REL))
         return;
     dbt_tlb_flush(v, true);
+    windows_forget(v);
     dbt_cache_flush(v);
     dbt_end_block(v);
 }
@@ -601,6 +612,7 @@ bool dbt_mmu_init(DbtVcpu *v, GError **errp)
     if (tables == MAP_FAILED)
         return error_set_errno(errp, errno, "dbt: memory for a vCPU's TLB (%zu bytes)", size);
     v->mmu = g_new0(DbtMmu, 1);
+    v->mmu->window_due = WINDOW_DUE_FIRST;
     v->mmu->tables = tables;
     mmu_cache_flush(&v->mmu->cache, 0);
     for (unsigned t = 0; t < MMU_TABLES_ALL; t++)
@@ -614,6 +626,7 @@ void dbt_mmu_release(DbtVcpu *v)
 {
     if (!v->mmu)
         return;
+    windows_release(v);
     munmap(v->mmu->tables, tables_size());
     g_clear_pointer(&v->mmu, g_free);
 }

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Code that goes from page to page, whose site entries hold spans (accel/dbt/jit-span.c), of pages brought together by windows
+ * where they are not (window.c): whatever happens to one page in the middle, nothing goes to where it was.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "accel/dbt/jit.h"
+#include "accel/dbt/mmu-priv.h"
+#include "core/lock.h"
+#include "core/thread.h"
+#include "dbt-rig.h"
+
+#define PAGE 0x1000u
+#define PAGES 16u
+#define MIDDLE 5u
+#define SPARE 0x100000u /* where memory lies that nothing goes to at first */
+#define PTE_BITS 3u     /* present, writable */
+#define PORT_MAP 0xe8u
+
+/* Adds the first word of each page at RIG_DATA, 400 times; EAX is the last sum. */
+#define WALK                                                                                                           \
+    "mov $0x20000, %ebx\n mov $400, %ebp\n"                                                                            \
+    "1: xor %esi, %esi\n xor %eax, %eax\n"                                                                             \
+    "2: add (%rbx,%rsi), %eax\n add $4096, %esi\n cmp $0x10000, %esi\n jne 2b\n"                                       \
+    "dec %ebp\n jnz 1b\n"
+/* Stores EDI at 0x101 of each, as often. */
+#define STORE                                                                                                          \
+    "mov $0x20000, %ebx\n mov $400, %ebp\n"                                                                            \
+    "1: xor %esi, %esi\n"                                                                                              \
+    "2: mov %edi, 0x101(%rbx,%rsi)\n add $4096, %esi\n cmp $0x10000, %esi\n jne 2b\n"                                  \
+    "dec %ebp\n jnz 1b\n"
+/* The page at R10 gets the entry R8 at R9. */
+#define REMAP "mov %r8, (%r9)\n invlpg (%r10)\n"
+
+GUEST(walk, WALK);
+GUEST(straddle, "mov $0x20000, %ebx\n mov $400, %ebp\n"
+                "1: xor %esi, %esi\n xor %eax, %eax\n"
+                "2: add 4092(%rbx,%rsi), %rax\n add $4096, %esi\n cmp $0xf000, %esi\n jne 2b\n"
+                "dec %ebp\n jnz 1b\n");
+GUEST(remap, WALK "mov %eax, %r12d\n" REMAP WALK);
+GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
+GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
+               "mov $2, %edi\n" STORE "call *%r11\n mov %eax, %r13d\n"
+               "mov $3, %edi\n" STORE "call *%r11\n");
+GUEST(map_change, WALK "mov %eax, %r12d\n out %al, $0xe8\n" WALK);
+
+static DbtVcpu *vcpu_of(Rig *rig)
+{
+    return rig->machine->vcpus[0]->accel;
+}
+
+static uint64_t *pte(Rig *rig, unsigned page)
+{
+    return (uint64_t *)rig_mem(rig, 0x1000) + RIG_DATA / PAGE + page;
+}
+
+/* Page n goes to this page of memory, whose first word becomes n + 1. */
+static void put(Rig *rig, unsigned page, uint64_t gpa)
+{
+    uint32_t value = page + 1;
+
+    *pte(rig, page) = gpa | PTE_BITS;
+    memcpy(rig_mem(rig, gpa), &value, sizeof(value));
+}
+
+#define SUM (PAGES * (PAGES + 1) / 2)
+
+static void together(Rig *rig)
+{
+    for (unsigned i = 0; i < PAGES; i++)
+        put(rig, i, RIG_DATA + i * PAGE);
+}
+
+static void scattered(Rig *rig)
+{
+    for (unsigned i = 0; i < PAGES; i++)
+        put(rig, i, SPARE + (PAGES - i) * 2 * PAGE);
+}
+
+/* Counters say something where code is translated and runs once. */
+static bool counts(const DbtVcpu *v)
+{
+    return v->jit && !v->accel->lock_step;
+}
+
+static CpuState *start(Rig *rig)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    rig_mode(rig, 0, 64);
+    s->cr0 |= CR0_WP;
+    s->gpr[GPR_R8] = SPARE | PTE_BITS;
+    s->gpr[GPR_R9] = 0x1000 + (RIG_DATA / PAGE + MIDDLE) * 8;
+    s->gpr[GPR_R10] = RIG_DATA + MIDDLE * PAGE;
+    s->gpr[GPR_R11] = RIG_DATA + MIDDLE * PAGE + 0x100;
+    return s;
+}
+
+static void (*const layouts[])(Rig *rig) = {together, scattered};
+
+static void pages_side_by_side_become_a_span(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    CpuState *s = start(rig);
+    uint64_t misses;
+
+    together(rig);
+    RIG_LOAD(rig, walk);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RAX], SUM);
+    if (!counts(v))
+        return;
+    misses = v->jit->stats.span_misses;
+    assert_true(v->jit->stats.span_pages > misses);
+    start(rig);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_true(v->jit->stats.span_misses - misses < 2 * PAGES);
+    assert_int_equal(v->mmu->stats.windowed, 0);
+}
+
+static void scattered_pages_are_brought_together(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    CpuState *s = start(rig);
+    uint64_t misses;
+
+    scattered(rig);
+    RIG_LOAD(rig, walk);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RAX], SUM);
+    if (!counts(v))
+        return;
+    assert_int_equal(v->mmu->stats.windowed, PAGES);
+    misses = v->jit->stats.span_misses;
+    start(rig);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RAX], SUM);
+    assert_true(v->jit->stats.span_misses - misses < 2 * PAGES);
+    assert_int_equal(v->mmu->stats.windowed, PAGES);
+}
+
+static void an_access_may_lie_across_two_pages_of_a_span(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = start(rig);
+    const uint32_t low = 0x80000001;
+
+    RIG_LOAD(rig, straddle);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        uint64_t sum = 0;
+
+        layouts[l](rig);
+        for (unsigned i = 0; i + 1 < PAGES; i++) {
+            memcpy(rig_mem(rig, (*pte(rig, i) & ~(uint64_t)PTE_BITS) + PAGE - 4), &low, sizeof(low));
+            sum += low + ((uint64_t)(i + 2) << 32);
+        }
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_true(s->gpr[GPR_RAX] == sum);
+    }
+}
+
+static void invlpg_of_a_page_in_the_middle_takes_the_span(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    const uint32_t value = 1000;
+
+    memcpy(rig_mem(rig, SPARE), &value, sizeof(value));
+    RIG_LOAD(rig, remap);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        for (unsigned round = 0; round < 3; round++) { /* there is code for it, and pages are where they were before */
+            layouts[l](rig);
+            start(rig);
+            assert_int_equal(rig_run(rig, 0), -1);
+            assert_int_equal(s->gpr[GPR_R12], SUM);
+            assert_int_equal(s->gpr[GPR_RAX], SUM - (MIDDLE + 1) + value);
+        }
+    }
+}
+
+static void a_span_of_stores_ends_where_a_page_is_read_only(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, protect);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        start(rig);
+        s->gpr[GPR_R8] = *pte(rig, MIDDLE) & ~2ull;
+        assert_int_equal(rig_run(rig, 0), 14);
+        assert_true(s->cr2 == RIG_DATA + MIDDLE * PAGE + 0x101);
+        assert_int_equal(s->gpr[GPR_RSI], MIDDLE * PAGE);
+    }
+}
+
+static void a_span_of_stores_never_covers_code_that_was_run(void **state)
+{
+    static const uint8_t code[] = {0xb8, 0, 0, 0, 0, 0xc3}; /* mov eax, imm32; ret */
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, rewrite);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        memcpy((uint8_t *)rig_mem(rig, *pte(rig, MIDDLE) & ~(uint64_t)PTE_BITS) + 0x100, code, sizeof(code));
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], 1);
+        assert_int_equal(s->gpr[GPR_R13], 2);
+        assert_int_equal(s->gpr[GPR_RAX], 3);
+    }
+}
+
+static uint64_t ones_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 1000;
+}
+
+static void ones_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+}
+
+/* Guest memory changes with a write to the port. */
+static void map_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    memory_region_set_enabled(opaque, true);
+}
+
+static void a_device_put_over_a_page_in_the_middle_takes_the_span(void **state)
+{
+    static const MemoryRegionOps ones = {.read = ones_read, .write = ones_write};
+    static const MemoryRegionOps map = {.read = ones_read, .write = map_write};
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    MemoryRegion device, port;
+
+    RIG_LOAD(rig, map_change);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        machine_lock();
+        memory_region_init_io(&device, &ones, NULL, "device", PAGE);
+        memory_region_init_io(&port, &map, &device, "map", 1);
+        memory_region_set_enabled(&device, false);
+        memory_region_add(&rig->machine->memory_root, *pte(rig, MIDDLE) & ~(uint64_t)PTE_BITS, &device, 1);
+        memory_region_add(&rig->machine->io_root, PORT_MAP, &port, 0);
+        machine_unlock();
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], SUM);
+        assert_int_equal(s->gpr[GPR_RAX], SUM - (MIDDLE + 1) + 1000);
+        machine_lock();
+        memory_region_remove(&device);
+        memory_region_remove(&port);
+        machine_unlock();
+        memory_region_release(&device);
+        memory_region_release(&port);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_CASE(pages_side_by_side_become_a_span),
+        RIG_CASE(scattered_pages_are_brought_together),
+        RIG_CASE(an_access_may_lie_across_two_pages_of_a_span),
+        RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
+        RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
+        RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
+        RIG_CASE(a_device_put_over_a_page_in_the_middle_takes_the_span),
+    };
+
+    core_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
