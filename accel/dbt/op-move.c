@@ -232,7 +232,8 @@ static DbtHandler bind_extend(DbtVcpu *v, DbtInsn *insn, const DbtDecoded *dec)
     case 16:
         return sign ? movsx_2 : movzx_2;
     default:
-        return movsx_4;
+        /* The SDM's MOVSXD r16, r/m16 reads a word, whatever Zydis makes of it. */
+        return insn->op_size == 2 ? movsx_2 : movsx_4;
     }
 }
 

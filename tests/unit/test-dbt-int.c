@@ -265,6 +265,22 @@ static void carries_travel_and_inc_keeps_them(void **state)
     assert_int_equal(s->gpr[GPR_RDI], 1);
 }
 
+GUEST(movsxd_word, ".byte 0x66, 0x63, 0x03\n movsxd (%rbx), %ecx"); /* movsxd (%rbx), %ax */
+#define MOVSXD_SECOND 3u
+
+static void movsxd_to_a_word_reads_a_word(void **state)
+{
+    const uint32_t edge = RIG_DATA + 0x1000;
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    store_le(rig_mem(rig, 0x1000 + edge / 4096 * 8), 0, 8); /* not present */
+    store_le(rig_mem(rig, edge - 2), 0x8765, 2);
+    assert_int_equal(RUN(rig, 64, movsxd_word, ~0ull, 0, 0, edge - 2), EXC_PF);
+    assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + MOVSXD_SECOND);
+    assert_true(s->gpr[GPR_RAX] == 0xffffffffffff8765);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +294,7 @@ int main(void)
         RIG_CASE(cmov_reads_and_extends_whatever_the_condition),
         RIG_CASE(stack_pointer_operands),
         RIG_CASE(carries_travel_and_inc_keeps_them),
+        RIG_CASE(movsxd_to_a_word_reads_a_word),
     };
 
     core_init();

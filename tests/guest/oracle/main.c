@@ -66,6 +66,7 @@ static bool x87_waits(const State *state)
  * - an x87 store that an exception keeps from storing need not touch its operand;
  * - the SHA extensions want an aligned operand of Intel's processors only;
  * - VCVTPS2PH may see either its numeric exception or the fault of its operand first;
+ * - MOVSXD r16 reads a word (Intel) or a doubleword (AMD);
  * - a stack access over the end of a 4 GiB segment may be a page fault (Intel) or one of the segment (AMD).
  */
 static bool is_unspecified(const Case *c, const State *host, const State *guest)
@@ -102,6 +103,8 @@ static bool is_unspecified(const Case *c, const State *host, const State *guest)
         return host->fault == 13 && guest->fault != 13;
     case ZYDIS_MNEMONIC_VCVTPS2PH:
         return host->fault != NO_FAULT && guest->fault != NO_FAULT;
+    case ZYDIS_MNEMONIC_MOVSXD:
+        return c->insn.operand_width == 16 && host->fault == 14 && guest->fault == NO_FAULT;
     case ZYDIS_MNEMONIC_ENTER:
         return host->fault == 14 && guest->fault == 12 && host->fault_address > UINT32_MAX - 16;
     default:
