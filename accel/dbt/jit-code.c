@@ -195,6 +195,26 @@ void jit_glue_call(DbtJit *jit, JitEmit *e, uintptr_t function, uint32_t depth)
     call->depth = depth;
 }
 
+static const uint8_t pushed[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9};
+
+G_STATIC_ASSERT(8 * G_N_ELEMENTS(pushed) == JIT_GLUE_PUSHED);
+
+void jit_glue_push(JitEmit *e)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(pushed); i++) {
+        emit_rex(e, false, 0, 0, pushed[i]);
+        emit8(e, 0x50 | (pushed[i] & 7));
+    }
+}
+
+void jit_glue_pop(JitEmit *e)
+{
+    for (unsigned i = G_N_ELEMENTS(pushed); i-- > 0;) {
+        emit_rex(e, false, 0, 0, pushed[i]);
+        emit8(e, 0x58 | (pushed[i] & 7));
+    }
+}
+
 /* A call of jit_x87_load from any place in translated code. */
 static void glue_x87(DbtJit *jit, JitEmit *e)
 {
@@ -361,6 +381,7 @@ static void emit_glue(DbtJit *jit)
     }
     jit_sites_glue(jit, e);
     jit_string_glue(jit, e);
+    jit_gather_glue(jit, e);
     jit->after_glue = (uint32_t)align_up(e->at, 64);
 }
 

@@ -394,8 +394,7 @@ static bool segment_is_inline(const JitTranslator *t, SegIndex seg, bool write)
     return !t->is32 || t->jit->mode_key >> (shift + seg) & 1;
 }
 
-/* Flags-neutral: HOST_ADDR += base of FS or GS. */
-static void add_segment_base(JitTranslator *t, SegIndex seg)
+void jit_emit_add_segment(JitTranslator *t, SegIndex seg)
 {
     const HostAddress sum = {HOST_ADDR, HOST_TEMP, 0, 0};
 
@@ -447,7 +446,7 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
         emit_address_sum(t, &a, wide);
     }
     if (based)
-        add_segment_base(t, insn->seg);
+        jit_emit_add_segment(t, insn->seg);
     check_address(t, !based && can_repeat(&a) ? &a : NULL, wide, size, write, spare, place);
     return true;
 }

@@ -163,23 +163,16 @@ GENERAL uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, uint32_t word)
 /* A call of jit_string_run: R11 is its word, R10 becomes its result; ZF: that is 0. */
 void jit_string_glue(DbtJit *jit, JitEmit *e)
 {
-    static const uint8_t saved[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_RSI, GPR_RDI, GPR_R8, GPR_R9}; /* JitStringRegs */
     const HostAddress regs = {GPR_RSP, HOST_NO_REG, 0, 0};
 
     jit->glue.string_run = e->at;
-    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
-        emit_rex(e, false, 0, 0, saved[i]);
-        emit8(e, 0x50 | (saved[i] & 7)); /* push */
-    }
+    jit_glue_push(e);
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     emit_lea(e, true, GPR_RSI, &regs);
     emit_rr(e, false, HOST_LOAD, GPR_RDX, GPR_R11);
-    jit_glue_call(jit, e, (uintptr_t)jit_string_run, 8 * (1 + G_N_ELEMENTS(saved)));
+    jit_glue_call(jit, e, (uintptr_t)jit_string_run, 8 + JIT_GLUE_PUSHED);
     emit_rr(e, true, HOST_LOAD, GPR_R10, GPR_RAX);
-    for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
-        emit_rex(e, false, 0, 0, saved[i]);
-        emit8(e, 0x58 | (saved[i] & 7)); /* pop */
-    }
+    jit_glue_pop(e);
     emit_bytes(e, (const uint8_t[]){0x4d, 0x85, 0xd2, 0xc3}, 4); /* test r10, r10; ret */
 }
 

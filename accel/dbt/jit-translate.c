@@ -119,7 +119,7 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
     }
     in->flags = jit_insn_flags(&in->dec, in->bytes);
     in->emit = pick_emitter(t, in);
-    in->vectors = in->emit == jit_emit_reencoded ? jit_uses_vectors(in) : 0;
+    in->vectors = in->emit == jit_emit_reencoded ? jit_uses_vectors(in) : in->emit == jit_emit_gather ? JIT_VECTORS_LOW : 0;
     in->x87 = (in->emit == jit_emit_reencoded || in->emit == jit_emit_fldcw) && jit_uses_x87(in);
     return true;
 }
@@ -297,6 +297,7 @@ void jit_translator_release(DbtJit *jit)
         {ZYDIS_MNEMONIC_##name##W, jit_emit_string, jit_fits_string},                                                  \
         {ZYDIS_MNEMONIC_##name##D, jit_emit_string, jit_fits_string},                                                  \
         {ZYDIS_MNEMONIC_##name##Q, jit_emit_string, jit_fits_string}
+#define GATHER(name) {ZYDIS_MNEMONIC_##name, jit_emit_gather, jit_fits_gather}
 #define JCC(cc) {ZYDIS_MNEMONIC_J##cc, jit_emit_jcc, fits_near_branch}
 
 static const JitRow rows[] = {
@@ -338,6 +339,8 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_BTS, jit_emit_bit_string, jit_fits_bit_string},
     {ZYDIS_MNEMONIC_BTR, jit_emit_bit_string, jit_fits_bit_string},
     {ZYDIS_MNEMONIC_BTC, jit_emit_bit_string, jit_fits_bit_string},
+    GATHER(VGATHERDPD), GATHER(VGATHERDPS), GATHER(VGATHERQPD), GATHER(VGATHERQPS),
+    GATHER(VPGATHERDD), GATHER(VPGATHERDQ), GATHER(VPGATHERQD), GATHER(VPGATHERQQ),
     STRING(MOVS), STRING(STOS), STRING(LODS), STRING(CMPS), STRING(SCAS),
     JCC(B), JCC(BE), JCC(L), JCC(LE), JCC(NB), JCC(NBE), JCC(NL), JCC(NLE),
     JCC(NO), JCC(NP), JCC(NS), JCC(NZ), JCC(O), JCC(P), JCC(S), JCC(Z),

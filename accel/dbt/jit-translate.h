@@ -198,6 +198,8 @@ void jit_groups_find(JitTranslator *t);
 /* host = the effective address, cut to the address size, and to 32 bits unless wide. Uses HOST_ADDR and HOST_TEMP for
  * what is in the frame. */
 void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, uint8_t host, bool wide);
+/* HOST_ADDR += base of FS or GS; flags stay, HOST_TEMP is lost. */
+void jit_emit_add_segment(JitTranslator *t, SegIndex seg);
 /* Checks the memory operand; *place is where it is. spare: a scratch register has to be left. false:
  * not by inline code. */
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place);
@@ -281,6 +283,10 @@ bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);
 /* --- jit-call.c --- */
 bool jit_emit_syscall(JitTranslator *t, const JitInsn *in);
 bool jit_emit_sysret(JitTranslator *t, const JitInsn *in);
+
+/* --- jit-gather.c --- */
+bool jit_fits_gather(const JitTranslator *t, const JitInsn *in);
+bool jit_emit_gather(JitTranslator *t, const JitInsn *in);
 
 /* --- jit-x87.c --- */
 bool jit_uses_x87(const JitInsn *in);

@@ -20,6 +20,7 @@
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
  *     jit-string-run.c those that go on behind a page's end
+ *     jit-gather.c     gathers
  *     jit-x87.c        x87 and MMX registers in the host's
  *     jit-call.c       SYSCALL and SYSRET
  *     jit-system.c     flags, time stamp, SWAPGS and the like
@@ -120,6 +121,16 @@ typedef struct JitSiteLog {
     uint64_t filter[JIT_SITE_FILTER / 64];  /* bit n: of a page with number n modulo 4096 */
 } JitSiteLog;
 
+/* Operands of the gather under way (jit-gather.c). */
+typedef union JitGatherOperand {
+    uint32_t d[8];
+    uint64_t q[4];
+} __attribute__((aligned(32))) JitGatherOperand;
+
+typedef struct JitGather {
+    JitGatherOperand index, mask, data;
+} JitGather;
+
 typedef struct JitArea {
     uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
     uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
@@ -133,6 +144,7 @@ typedef struct JitArea {
     uint32_t x87_note;     /* JIT_ID of the instruction FIP and FOP name; 0: what CpuState has */
     uint8_t x87_image[576] __attribute__((aligned(64)));
     uint8_t string_vectors[256] __attribute__((aligned(64))); /* vector registers during jit_string_run */
+    JitGather gather;
     uint32_t runs[JIT_RUNS]; /* of units that may get hot, by id modulo JIT_RUNS: counts down to 0 */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
@@ -263,6 +275,7 @@ typedef struct JitGlue {
     uint32_t load_vectors; /* called with R11 = JIT_VECTORS_*; changes R10 and flags; R11 = what is loaded */
     uint32_t save_vectors; /* called by glue with R10 = CpuState, RAX = JIT_VECTORS_* */
     uint32_t string_run;   /* called (jit-string-run.c) */
+    uint32_t gather;       /* called (jit-gather.c) */
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
     uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
@@ -393,6 +406,10 @@ void jit_code_release(DbtJit *jit);
 void jit_code_use_part(DbtJit *jit, unsigned part);
 /* For glue: call function, which is in C. RSP is depth below the frame; RAX is lost. */
 void jit_glue_call(DbtJit *jit, JitEmit *e, uintptr_t function, uint32_t depth);
+/* Around such a call from translated code: guest registers that C may change, but for vectors; JitStringRegs. */
+#define JIT_GLUE_PUSHED (7 * 8)
+void jit_glue_push(JitEmit *e);
+void jit_glue_pop(JitEmit *e);
 /* Room in them for one more unit of any size. */
 bool jit_code_has_room(const DbtJit *jit);
 /* Bytes written of the current part. */
@@ -520,6 +537,9 @@ void jit_sites_glue(DbtJit *jit, JitEmit *e);
 /* Called by glue. The page of the address is in the table (of DbtMmu.tables); whether the site covers the access now. */
 bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t table);
 
+/* --- jit-gather.c --- */
+void jit_gather_glue(DbtJit *jit, JitEmit *e);
+
 /* --- jit-string-run.c --- */
 /* What it has to know of the instruction. */
 enum {
@@ -527,7 +547,7 @@ enum {
     JIT_RUN_32 = 1 << 2,
     JIT_RUN_CONTEXT_SHIFT = 3,
 };
-/* As glue pushes them. */
+/* As jit_glue_push leaves them. */
 typedef struct JitStringRegs {
     uint64_t r9, r8, rdi, rsi, rdx, rcx, rax;
 } JitStringRegs;

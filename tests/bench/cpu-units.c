@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What an instruction of the vector, x87 and bit-manipulation units costs in the interpreter, in
- * process: nanoseconds each, in runs of eight. For people to read; no floor.
+ * process: nanoseconds each, in runs of eight; with RIG_TIER=translate in translated code. For people to read; no floor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,12 +29,15 @@ __asm__(".pushsection .rodata\n"
         LOOP(fadd, "fadd %st(0), %st(0)")
         LOOP(fldstp, "fldl (%rbx)\n fstpl 8(%rbx)")
         LOOP(paddb, "paddb %mm0, %mm1")
+        LOOP(gather8, "vpcmpeqd %ymm1, %ymm1, %ymm1\n vpgatherdd %ymm1, (%rbx,%ymm5,4), %ymm2")
+        LOOP(gather4, "vpcmpeqd %ymm1, %ymm1, %ymm1\n vgatherqpd %ymm1, (%rbx,%ymm5,4), %ymm2")
         ".popsection");
 
 #define GUEST_LOOP(name, insns) {#name, loop_##name, loop_##name##_end, insns}
 #define DECLARE(name) extern const uint8_t loop_##name[], loop_##name##_end[]
 DECLARE(pxor); DECLARE(movups_load); DECLARE(movups_store); DECLARE(addps); DECLARE(vaddps);
 DECLARE(aesenc); DECLARE(popcnt); DECLARE(andn); DECLARE(fadd); DECLARE(fldstp); DECLARE(paddb);
+DECLARE(gather8); DECLARE(gather4);
 
 typedef struct Loop {
     const char *name;
@@ -46,6 +49,7 @@ static const Loop loops[] = {
     GUEST_LOOP(pxor, 1),   GUEST_LOOP(movups_load, 1), GUEST_LOOP(movups_store, 1), GUEST_LOOP(addps, 1),
     GUEST_LOOP(vaddps, 1), GUEST_LOOP(aesenc, 1),      GUEST_LOOP(popcnt, 1),       GUEST_LOOP(andn, 1),
     GUEST_LOOP(fadd, 1),   GUEST_LOOP(fldstp, 2),      GUEST_LOOP(paddb, 1),
+    GUEST_LOOP(gather8, 2), GUEST_LOOP(gather4, 2),
 };
 
 static double measure(Rig *rig, const Loop *loop, uint64_t iterations)

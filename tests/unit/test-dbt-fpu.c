@@ -481,6 +481,68 @@ static void a_gather_that_faults_goes_on_where_it_stopped(void **state)
     assert_int_equal(load_le(s->fpu.zmm[2] + 32, 8), 0);
 }
 
+#define TABLE RIG_DATA /* two pages of words */
+#define TABLE_SIZE 0x2000u
+
+GUEST(gathers, "mov (%rax), %ecx\n mov 0x1000(%rax), %ecx\n stc\n" /* both pages are known then */
+               "vpgatherdd %ymm1, 0x1000(%rax, %ymm3, 4), %ymm2\n"
+               "vpgatherqq %ymm4, -8(%rax, %ymm5), %ymm6\n"
+               "vgatherqps %xmm7, (%rax, %xmm8, 2), %xmm9\n"
+               "vgatherdpd %xmm10, %fs:(%rdx, %xmm11, 8), %xmm12\n"
+               "adc $0, %edx\n");
+
+static uint8_t *vector(Rig *rig, unsigned n)
+{
+    return rig_state(rig, 0)->fpu.zmm[n];
+}
+
+static void elements_of_a_gather_come_from_any_page(void **state)
+{
+    static const int32_t words[8] = {-1024, 1023, 0, -1, 512, -512, 7, 8};
+    static const uint64_t quads[4] = {8, 0xffd, 0x1004, 0x2000}; /* the second begins in one page and ends in the other */
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    const uint8_t *table = rig_mem(rig, TABLE);
+
+    prepare(rig, 64);
+    RIG_LOAD(rig, gathers);
+    for (unsigned i = 0; i < TABLE_SIZE / 4; i++)
+        store_le(rig_mem(rig, TABLE + 4 * i), (i + 1) * 0x9e3779b1u, 4);
+    s->gpr[GPR_RAX] = TABLE;
+    s->gpr[GPR_RDX] = 0x800;
+    s->seg[SEG_FS].base = TABLE;
+    set_lanes(vector(rig, 1), 0xb7, 0x80000000);
+    for (unsigned i = 0; i < 8; i++)
+        store_le(vector(rig, 3) + 4 * i, (uint32_t)words[i], 4);
+    for (unsigned i = 0; i < 4; i++)
+        store_le(vector(rig, 5) + 8 * i, quads[i], 8);
+    store_le(vector(rig, 8), 0x100, 8);
+    store_le(vector(rig, 8) + 8, 0x900, 8);
+    store_le(vector(rig, 11), (uint32_t)-0x100, 4);
+    store_le(vector(rig, 11) + 4, 0x100, 4);
+    for (unsigned n = 4; n <= 10; n += 3)
+        memset(vector(rig, n), 0xff, 32);
+    memset(vector(rig, 2), 0x33, 32);
+    memset(vector(rig, 9), 0x33, 32);
+    memset(vector(rig, 12), 0x33, 32);
+    assert_int_equal(rig_run(rig, 0), -1);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(load_le(vector(rig, 2) + 4 * i, 4), 0xb7 >> i & 1 ? load_le(table + 0x1000 + 4 * words[i], 4) : 0x33333333);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(load_le(vector(rig, 6) + 8 * i, 8) == load_le(table + quads[i] - 8, 8));
+    assert_int_equal(load_le(vector(rig, 9), 4), load_le(table + 0x200, 4));
+    assert_int_equal(load_le(vector(rig, 9) + 4, 4), load_le(table + 0x1200, 4));
+    assert_true(load_le(vector(rig, 12), 8) == load_le(table, 8));
+    assert_true(load_le(vector(rig, 12) + 8, 8) == load_le(table + 0x1000, 8));
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(load_le(vector(rig, 1 + 3 * i), 8) == 0);
+        assert_true(load_le(vector(rig, 1 + 3 * i) + 24, 8) == 0);
+    }
+    assert_true(load_le(vector(rig, 9) + 8, 8) == 0);
+    assert_true(load_le(vector(rig, 12) + 16, 8) == 0);
+    assert_int_equal(s->gpr[GPR_RDX], 0x801);
+}
+
 static int setup(void **state)
 {
     *state = rig_new(1);
@@ -513,6 +575,7 @@ int main(void)
         TEST(environments_have_the_layout_of_the_mode),
         TEST(masked_out_elements_are_neither_read_nor_written),
         TEST(a_gather_that_faults_goes_on_where_it_stopped),
+        TEST(elements_of_a_gather_come_from_any_page),
     };
 
     core_init();

@@ -308,11 +308,17 @@ static void consider_with(GPtrArray *forms, GHashTable *seen, Form *candidate, u
     }
 }
 
-/* Gathers have no form without an opmask. */
+/* Gathers have no address without a SIB byte. */
+static bool may_need_sib(const Form *form)
+{
+    return form->evex || (form->vex && form->map == 2 && form->opcode >= 0x90 && form->opcode <= 0x93);
+}
+
+/* Gathers of AVX-512 have no form without an opmask. */
 static void consider(GPtrArray *forms, GHashTable *seen, Form *candidate, Rng *rng)
 {
     consider_with(forms, seen, candidate, 0, rng);
-    if (candidate->evex && candidate->modrm < 0xc0) {
+    if (may_need_sib(candidate) && candidate->modrm < 0xc0) {
         candidate->modrm = (candidate->modrm & 0x38) | 4; /* with SIB */
         consider_with(forms, seen, candidate, 1, rng);
     }
@@ -406,7 +412,7 @@ GPtrArray *forms_enumerate(unsigned code_bits, bool avx512)
 /* Random addressing: ModRM, SIB and displacement behind the opcode. */
 static void draw_memory(const Form *form, Case *c, uint8_t reg, Rng *rng)
 {
-    bool sib = form->evex && (form->modrm & 7) == 4; /* gathers have no address without it */
+    bool sib = may_need_sib(form) && (form->modrm & 7) == 4;
     uint8_t mod = rng_below(rng, 3), rm = sib ? 4 : rng_below(rng, 8);
 
     c->bytes[c->len++] = mod << 6 | reg << 3 | rm;
