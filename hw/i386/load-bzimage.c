@@ -13,32 +13,10 @@
  */
 #include <string.h>
 
+#include "boot-params.h"
 #include "core/bits.h"
 #include "core/error.h"
 #include "load.h"
-
-/* The real-mode kernel header: offsets in the file, same in boot_params. */
-enum {
-    HDR_SETUP_SECTS = 0x1f1,   /* u8 */
-    HDR_BOOT_FLAG = 0x1fe,     /* u16 0xaa55 */
-    HDR_JUMP_LENGTH = 0x201,   /* u8: the header ends at 0x202 + this */
-    HDR_MAGIC = 0x202,         /* "HdrS" */
-    HDR_VERSION = 0x206,       /* u16 */
-    HDR_TYPE_OF_LOADER = 0x210, /* u8 */
-    HDR_LOADFLAGS = 0x211,     /* u8 */
-    HDR_CODE32_START = 0x214,
-    HDR_RAMDISK_IMAGE = 0x218,
-    HDR_RAMDISK_SIZE = 0x21c,
-    HDR_HEAP_END_PTR = 0x224,  /* u16 */
-    HDR_CMD_LINE_PTR = 0x228,
-    HDR_INITRD_ADDR_MAX = 0x22c,
-    HDR_CMDLINE_SIZE = 0x238,
-    HDR_PAYLOAD_OFFSET = 0x248,
-    HDR_PAYLOAD_LENGTH = 0x24c,
-    HDR_PREF_ADDRESS = 0x258,  /* u64 */
-    HDR_INIT_SIZE = 0x260,
-    HDR_END_MAX = 0x290,       /* boot_params.edd_mbr_sig_buffer */
-};
 
 #define LOADED_HIGH BIT(0)
 #define CAN_USE_HEAP BIT(7)

@@ -2,32 +2,14 @@
 /*
  * What every Linux entry needs: boot_params, command line, initrd, and the 64-bit entry state.
  *
- * Documentation/arch/x86/boot.rst, "The real-mode kernel header" and "64-bit Boot Protocol", and
- * zero-page.rst for the offsets of struct boot_params.
+ * Documentation/arch/x86/boot.rst, "The real-mode kernel header" and "64-bit Boot Protocol".
  */
 #include <string.h>
 
+#include "boot-params.h"
 #include "core/bits.h"
 #include "core/error.h"
 #include "load.h"
-
-/* zero-page.rst */
-enum {
-    BP_ACPI_RSDP_ADDR = 0x070, /* u64 */
-    BP_EXT_RAMDISK_IMAGE = 0x0c0,
-    BP_EXT_RAMDISK_SIZE = 0x0c4,
-    BP_EXT_CMD_LINE_PTR = 0x0c8,
-    BP_ALT_MEM_K = 0x1e0,
-    BP_E820_ENTRIES = 0x1e8,   /* u8 */
-    BP_TYPE_OF_LOADER = 0x210, /* u8 */
-    BP_RAMDISK_IMAGE = 0x218,
-    BP_RAMDISK_SIZE = 0x21c,
-    BP_CMD_LINE_PTR = 0x228,
-    BP_INITRD_ADDR_MAX = 0x22c,
-    BP_XLOADFLAGS = 0x236,     /* u16 */
-    BP_CMDLINE_SIZE = 0x238,
-    BP_E820_TABLE = 0x2d0, /* {u64 base, u64 size, u32 type} */
-};
 
 #define E820_ENTRY_SIZE 20
 #define XLF_CAN_BE_LOADED_ABOVE_4G BIT(1)
@@ -61,21 +43,21 @@ bool linux_place_initrd(BootPlan *plan, const BootFile *initrd, const MemMap *ma
 
 static bool set_initrd(BootPlan *plan, const BootSource *source, const BootBoard *board, uint8_t *bp, GError **errp)
 {
-    uint64_t gpa, max = load_le(bp + BP_INITRD_ADDR_MAX, 4);
+    uint64_t gpa, max = load_le(bp + HDR_INITRD_ADDR_MAX, 4);
 
     if (!source->modules->len)
         return true;
     const BootFile *initrd = &g_array_index(source->modules, BootFile, 0);
-    if (load_le(bp + BP_XLOADFLAGS, 2) & XLF_CAN_BE_LOADED_ABOVE_4G)
+    if (load_le(bp + HDR_XLOADFLAGS, 2) & XLF_CAN_BE_LOADED_ABOVE_4G)
         max = UINT32_MAX; /* and above, but below 4 GiB there is room enough for any sane initrd */
     else if (!max)
         max = INITRD_MAX_DEFAULT;
     if (!linux_place_initrd(plan, initrd, board->map, max + 1, &gpa, NULL) &&
         !(max == UINT32_MAX && linux_place_initrd(plan, initrd, board->map, BIT(52), &gpa, NULL)))
         return linux_place_initrd(plan, initrd, board->map, max + 1, &gpa, errp);
-    store_le(bp + BP_RAMDISK_IMAGE, gpa, 4);
+    store_le(bp + HDR_RAMDISK_IMAGE, gpa, 4);
     store_le(bp + BP_EXT_RAMDISK_IMAGE, gpa >> 32, 4);
-    store_le(bp + BP_RAMDISK_SIZE, initrd->len, 4);
+    store_le(bp + HDR_RAMDISK_SIZE, initrd->len, 4);
     store_le(bp + BP_EXT_RAMDISK_SIZE, (uint64_t)initrd->len >> 32, 4);
     return true;
 }
@@ -96,10 +78,10 @@ static bool set_cmdline(BootPlan *plan, const BootSource *source, const BootBoar
 {
     uint64_t gpa;
 
-    if (!linux_check_append(source, load_le(bp + BP_CMDLINE_SIZE, 4), errp) ||
+    if (!linux_check_append(source, load_le(bp + HDR_CMDLINE_SIZE, 4), errp) ||
         !boot_plan_add_low(plan, board->map, source->append, strlen(source->append) + 1, 16, &gpa, errp))
         return false;
-    store_le(bp + BP_CMD_LINE_PTR, gpa, 4);
+    store_le(bp + HDR_CMD_LINE_PTR, gpa, 4);
     store_le(bp + BP_EXT_CMD_LINE_PTR, 0, 4);
     return true;
 }
@@ -123,7 +105,7 @@ bool linux_finish(BootPlan *plan, const BootSource *source, const BootBoard *boa
     uint64_t gpa;
 
     /* screen_info stays zero: no display adapter was set up, so Linux looks for none. */
-    boot_params[BP_TYPE_OF_LOADER] = LOADER_UNDEFINED;
+    boot_params[HDR_TYPE_OF_LOADER] = LOADER_UNDEFINED;
     store_le(boot_params + BP_ACPI_RSDP_ADDR, board->rsdp, 8);
     set_memory(board->map, boot_params);
     if (!set_initrd(plan, source, board, boot_params, errp) || !set_cmdline(plan, source, board, boot_params, errp) ||

@@ -28,25 +28,6 @@ extern uint64_t boot_pml4[];
 
 enum { JOB_NONE, JOB_PROTOCOL, JOB_LOOSE, JOB_POKE, JOB_DATA, JOB_FUNCTIONS };
 
-/* mov $value, %eax ; ret */
-static void write_fn(uint8_t *at, uint32_t value)
-{
-    volatile uint8_t *p = at;
-
-    p[0] = 0xb8;
-    for (int i = 0; i < 4; i++)
-        p[1 + i] = value >> 8 * i;
-    p[5] = 0xc3;
-}
-
-static uint32_t call(const void *fn)
-{
-    uint32_t v;
-
-    asm volatile("call *%1" : "=a"(v) : "r"(fn) : "memory", "cc");
-    return v;
-}
-
 static void serialize(void)
 {
     uint32_t r[4];
@@ -177,7 +158,7 @@ static void test_protocol(void)
         asked = i;
         ok = spin_for(&answered, i);
         serialize();
-        ok = ok && call(FN) == i;
+        ok = ok && call_fn(FN) == i;
     }
     check(ok, "code that another processor wrote runs as written behind a serializing instruction");
     end();
@@ -190,9 +171,9 @@ static void test_loose(void)
 
     write_fn(FN, 0);
     begin(JOB_LOOSE);
-    first = call(FN);
+    first = call_fn(FN);
     for (uint32_t i = 0; i < LOOSE_CALLS || (!changed && i < 1000 * LOOSE_CALLS); i++) {
-        uint32_t v = call(FN);
+        uint32_t v = call_fn(FN);
 
         ok &= v == (v & 0xff) * 0x01010101u;
         changed |= v != first;
@@ -201,7 +182,7 @@ static void test_loose(void)
     check(changed, "and the new one comes");
     end();
     serialize();
-    check(call(FN) == FN_VALUE, "what was written last is what runs");
+    check(call_fn(FN) == FN_VALUE, "what was written last is what runs");
 }
 
 static void on_sync(Frame *frame)
@@ -229,7 +210,7 @@ static void test_poke(void)
     sti();
     begin(JOB_POKE);
     while (round <= POKE_ROUNDS && done != JOB_POKE) {
-        uint32_t before = round, v = call(FN), after = round;
+        uint32_t before = round, v = call_fn(FN), after = round;
 
         ok &= v + 1 >= before && v <= after;
     }
@@ -237,7 +218,7 @@ static void test_poke(void)
     cli();
     check(round == POKE_ROUNDS + 1, "a function is patched under way by way of a breakpoint");
     check(ok, "each call gives the old value or the new one");
-    check(call(FN) == POKE_ROUNDS, "and the last one in the end");
+    check(call_fn(FN) == POKE_ROUNDS, "and the last one in the end");
     intr_set_handler(3, NULL);
 }
 
@@ -289,7 +270,7 @@ static void test_functions(void)
     begin(JOB_FUNCTIONS);
     for (unsigned times = 0; times < 3; times++) {
         for (uint32_t i = 0; i < FUNCTIONS; i++)
-            ok &= (call(AREA + i * FUNCTION_SIZE) & 0x7fffffff) == i;
+            ok &= (call_fn(AREA + i * FUNCTION_SIZE) & 0x7fffffff) == i;
     }
     check(ok, "thousands of functions run while another processor changes them");
     end();

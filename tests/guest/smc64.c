@@ -10,29 +10,12 @@ static uint64_t pdpt[512] __attribute__((aligned(4096))), pd[512] __attribute__(
 static uint64_t pt[512] __attribute__((aligned(4096)));
 #define ALIAS 0xffff800000000000ull
 
-/* mov $value, %eax; ret */
-static void write_fn(uint8_t *at, uint32_t value)
-{
-    volatile uint8_t *p = at;
-    p[0] = 0xb8;
-    for (int i = 0; i < 4; i++)
-        p[1 + i] = value >> 8 * i;
-    p[5] = 0xc3;
-}
-
-static uint32_t call(void *fn)
-{
-    uint32_t v;
-    asm volatile("call *%1" : "=a"(v) : "r"(fn) : "memory", "cc");
-    return v;
-}
-
 static void test_rewrite(void)
 {
     bool ok = true;
     for (uint32_t i = 0; i < 300; i++) {
         write_fn(code, i * 77);
-        ok &= call(code) == i * 77;
+        ok &= call_fn(code) == i * 77;
     }
     check(ok, "a function rewritten 300 times runs as written each time");
 }
@@ -42,9 +25,9 @@ static void test_page_crossing(void)
     bool ok = true;
     for (uint32_t i = 0; i < 50; i++) {
         write_fn(code + 4096 - 3, i + 1000);
-        ok &= call(code + 4096 - 3) == i + 1000;
+        ok &= call_fn(code + 4096 - 3) == i + 1000;
         code[4096 + 1] = 7; /* the immediate's top byte is on the second page */
-        ok &= call(code + 4096 - 3) == ((i + 1000) & 0x00ffffff) + 0x07000000;
+        ok &= call_fn(code + 4096 - 3) == ((i + 1000) & 0x00ffffff) + 0x07000000;
     }
     check(ok, "an instruction that crosses a page follows writes to either");
 }
@@ -58,9 +41,9 @@ static void test_alias(void)
     bool ok = true;
     for (uint32_t i = 0; i < 50; i++) {
         write_fn((uint8_t *)ALIAS, i + 5);
-        ok &= call(code) == i + 5;
+        ok &= call_fn(code) == i + 5;
         write_fn(code, i + 6);
-        ok &= call((void *)ALIAS) == i + 6;
+        ok &= call_fn((void *)ALIAS) == i + 6;
     }
     check(ok, "writes through another mapping of the page count");
 }
@@ -86,12 +69,12 @@ static void test_string_store(void)
 {
     static uint8_t with[6] = {0xb8, 1, 2, 3, 4, 0xc3};
     write_fn(code, 1);
-    bool ok = call(code) == 1;
+    bool ok = call_fn(code) == 1;
     void *to = code;
     const void *from = with;
     unsigned long n = 6;
     asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n)::"memory");
-    ok &= call(code) == 0x04030201;
+    ok &= call_fn(code) == 0x04030201;
     check(ok, "REP MOVSB over code is seen");
 }
 
@@ -104,7 +87,7 @@ static void test_data_beside_code(void)
     for (int i = 0; i < 20000; i++) {
         *data += i;
         if (i % 100 == 0)
-            sum += call(code);
+            sum += call_fn(code);
     }
     check(sum == 200 * 99, "data on a code page can be written all the time");
 }

@@ -277,3 +277,40 @@ int rig_teardown(void **state)
     rig_free(*state);
     return 0;
 }
+
+void rig_enable_units(Rig *rig, unsigned bits, uint64_t xcr0)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    rig_mode(rig, 0, bits);
+    s->gpr[GPR_RBX] = bits == 16 ? 0 : RIG_DATA;
+    if (bits == 16) {
+        s->seg[SEG_DS] = (SegmentReg){.selector = RIG_DATA >> 4, .base = RIG_DATA, .limit = 0xffff,
+                                      .attr = s->seg[SEG_DS].attr};
+    }
+    s->cr0 |= CR0_NE | CR0_MP;
+    s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    s->xcr0 = xcr0;
+    memset(rig_mem(rig, RIG_DATA), 0, 0x4000);
+    native_signals_init(); /* cmocka has taken SIGSEGV and the like for itself */
+}
+
+bool rig_gates_hold(Rig *rig, uint64_t xcr0, const RigGate *gates, size_t count)
+{
+    CpuState *s = rig_state(rig, 0);
+    bool hold = true;
+
+    for (size_t i = 0; i < count; i++) {
+        const RigGate *g = &gates[i];
+        rig_enable_units(rig, 64, xcr0);
+        rig_code(rig, g->code, (size_t)(g->end - g->code));
+        s->cr0 |= g->cr0_set;
+        s->cr4 &= ~g->cr4_clear;
+        s->xcr0 &= ~g->xcr0_clear;
+        int vector = rig_run(rig, 0);
+        if (vector != g->vector)
+            g_printerr("%s: vector %d, not %d\n", g->what, vector, g->vector);
+        hold &= vector == g->vector;
+    }
+    return hold;
+}

@@ -76,6 +76,21 @@ int rig_setup(void **state);
 int rig_teardown(void **state);
 #define RIG_CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
+/* The mode, with an operating system that has switched everything on, these components among it; rbx (16: ds) is at RIG_DATA,
+ * whose 16 KiB are zero. */
+void rig_enable_units(Rig *rig, unsigned bits, uint64_t xcr0);
+/* What one instruction raises (-1: nothing) when bits of the control registers are other than rig_enable_units leaves them. */
+typedef struct RigGate {
+    const char *what;
+    const uint8_t *code, *end;
+    uint64_t cr0_set, cr4_clear, xcr0_clear;
+    int vector;
+} RigGate;
+#define RIG_GATE(name, cr0_set, cr4_clear, xcr0_clear, vector)                                     \
+    {#name " " #cr0_set " " #cr4_clear " " #xcr0_clear, name, name##_end, cr0_set, cr4_clear, xcr0_clear, vector}
+/* False: some raise something else, which is printed. */
+bool rig_gates_hold(Rig *rig, uint64_t xcr0, const RigGate *gates, size_t count);
+
 /* Where the exception happened, from its frame. */
 uint64_t rig_fault_rip(Rig *rig, unsigned bits, bool has_error);
 

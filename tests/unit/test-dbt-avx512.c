@@ -12,25 +12,15 @@
 
 #include <cmocka.h>
 
-#include "accel/dbt/native.h"
 #include "accel/dbt/sys.h"
 #include "core/thread.h"
 #include "dbt-rig.h"
 
 #define XCR0_ALL (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512_PARTS)
 
-/* An operating system that has switched everything on; rbx is at RIG_DATA. */
 static void prepare(Rig *rig, unsigned bits)
 {
-    CpuState *s = rig_state(rig, 0);
-
-    rig_mode(rig, 0, bits);
-    s->gpr[GPR_RBX] = RIG_DATA;
-    s->cr0 |= CR0_NE | CR0_MP;
-    s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-    s->xcr0 = XCR0_ALL;
-    memset(rig_mem(rig, RIG_DATA), 0, 0x4000);
-    native_signals_init(); /* cmocka has taken SIGSEGV and the like for itself */
+    rig_enable_units(rig, bits, XCR0_ALL);
 }
 
 #define RUN(rig, bits, name) (prepare((rig), (bits)), RIG_LOAD((rig), name), rig_run((rig), 0))
@@ -89,42 +79,19 @@ GUEST(gather, "kxnorw %k1, %k1, %k1\n vpxord %xmm1, %xmm1, %xmm1\n vpgatherdd (%
 GUEST(masked, "vmovdqu32 (%rbx), %zmm2{%k1}");
 GUEST(vex, "vaddps %ymm0, %ymm1, %ymm2");
 
-typedef struct Gate {
-    const uint8_t *code, *end;
-    uint64_t cr0_set, cr4_clear, xcr0_clear;
-    int vector;
-} Gate;
-
-#define GATE(name, cr0_set, cr4_clear, xcr0_clear, vector)                                                             \
-    {name, name##_end, cr0_set, cr4_clear, xcr0_clear, vector}
 #define GATES(name)                                                                                                    \
-    GATE(name, 0, 0, 0, -1), GATE(name, CR0_TS, 0, 0, EXC_NM), GATE(name, CR0_EM, 0, 0, -1),                           \
-        GATE(name, 0, CR4_OSXSAVE, 0, EXC_UD), GATE(name, CR0_TS, 0, XCR0_AVX512_PARTS, EXC_UD),                       \
-        GATE(name, 0, CR4_OSFXSR, 0, -1)
+    RIG_GATE(name, 0, 0, 0, -1), RIG_GATE(name, CR0_TS, 0, 0, EXC_NM), RIG_GATE(name, CR0_EM, 0, 0, -1),               \
+        RIG_GATE(name, 0, CR4_OSXSAVE, 0, EXC_UD), RIG_GATE(name, CR0_TS, 0, XCR0_AVX512_PARTS, EXC_UD),               \
+        RIG_GATE(name, 0, CR4_OSFXSR, 0, -1)
 
 static void instructions_are_there_as_cr0_cr4_and_xcr0_say(void **state)
 {
-    const Gate gates[] = {
+    const RigGate gates[] = {
         GATES(evex), GATES(evex_high), GATES(opmask), GATES(opmask_gpr), GATES(gather), GATES(masked),
-        GATE(vex, 0, 0, XCR0_AVX512_PARTS, -1),
+        RIG_GATE(vex, 0, 0, XCR0_AVX512_PARTS, -1),
     };
-    Rig *rig = *state;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(gates); i++) {
-        const Gate *g = &gates[i];
-        CpuState *s = rig_state(rig, 0);
-        int vector;
-
-        prepare(rig, 64);
-        rig_code(rig, g->code, (size_t)(g->end - g->code));
-        s->cr0 |= g->cr0_set;
-        s->cr4 &= ~g->cr4_clear;
-        s->xcr0 &= ~g->xcr0_clear;
-        vector = rig_run(rig, 0);
-        if (vector != g->vector)
-            print_error("gate %u: vector %d\n", i, vector);
-        assert_int_equal(vector, g->vector);
-    }
+    assert_true(rig_gates_hold(*state, XCR0_ALL, gates, G_N_ELEMENTS(gates)));
 }
 
 /* --- State images. --- */

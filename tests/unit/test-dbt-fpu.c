@@ -10,26 +10,12 @@
 
 #include <cmocka.h>
 
-#include "accel/dbt/native.h"
 #include "core/thread.h"
 #include "dbt-rig.h"
 
-/* An operating system that has switched everything on; rbx is at RIG_DATA. */
 static void prepare(Rig *rig, unsigned bits)
 {
-    CpuState *s = rig_state(rig, 0);
-
-    rig_mode(rig, 0, bits);
-    s->gpr[GPR_RBX] = bits == 16 ? 0 : RIG_DATA;
-    if (bits == 16) {
-        s->seg[SEG_DS] = (SegmentReg){.selector = RIG_DATA >> 4, .base = RIG_DATA, .limit = 0xffff,
-                                      .attr = s->seg[SEG_DS].attr};
-    }
-    s->cr0 |= CR0_NE | CR0_MP;
-    s->cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-    s->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
-    memset(rig_mem(rig, RIG_DATA), 0, 0x4000);
-    native_signals_init(); /* cmocka has taken SIGSEGV and the like for itself */
+    rig_enable_units(rig, bits, XCR0_X87 | XCR0_SSE | XCR0_AVX);
 }
 
 #define RUN(rig, bits, name) (prepare((rig), (bits)), RIG_LOAD((rig), name), rig_run((rig), 0))
@@ -169,73 +155,48 @@ GUEST(fxsave, "fxsave64 (%rbx)");
 GUEST(xsave, "xsave64 (%rbx)");
 GUEST(stmxcsr, "stmxcsr (%rbx)");
 
-typedef struct Gate {
-    const char *what;
-    const uint8_t *code, *end;
-    uint64_t cr0_set, cr4_clear, xcr0_clear;
-    int vector;
-} Gate;
-
-#define GATE(name, cr0_set, cr4_clear, xcr0_clear, vector)                                         \
-    {#name " " #cr0_set " " #cr4_clear, name, name##_end, cr0_set, cr4_clear, xcr0_clear, vector}
-
 static void units_are_available_as_cr0_cr4_and_xcr0_say(void **state)
 {
-    const Gate gates[] = {
-        GATE(x87, 0, 0, 0, -1),
-        GATE(x87, CR0_TS, 0, 0, EXC_NM),
-        GATE(x87, CR0_EM, 0, 0, EXC_NM),
-        GATE(x87, 0, CR4_OSFXSR | CR4_OSXSAVE, 0, -1),
-        GATE(mmx, 0, 0, 0, -1),
-        GATE(mmx, CR0_TS, 0, 0, EXC_NM),
-        GATE(mmx, CR0_EM, 0, 0, EXC_UD),
-        GATE(mmx, CR0_EM | CR0_TS, 0, 0, EXC_UD),
-        GATE(emms, CR0_EM, 0, 0, EXC_UD),
-        GATE(sse, 0, 0, 0, -1),
-        GATE(sse, CR0_TS, 0, 0, EXC_NM),
-        GATE(sse, CR0_EM, 0, 0, EXC_UD),
-        GATE(sse, CR0_TS, CR4_OSFXSR, 0, EXC_UD),
-        GATE(sse, 0, CR4_OSXSAVE, 0, -1),
-        GATE(avx, 0, 0, 0, -1),
-        GATE(avx, CR0_TS, 0, 0, EXC_NM),
-        GATE(avx, CR0_EM, 0, 0, -1),
-        GATE(avx, 0, CR4_OSXSAVE, 0, EXC_UD),
-        GATE(avx, 0, 0, XCR0_AVX, EXC_UD),
-        GATE(avx, 0, CR4_OSFXSR, 0, -1),
-        GATE(vzero, 0, 0, XCR0_AVX, EXC_UD),
-        GATE(vzero, CR0_TS, 0, 0, EXC_NM),
-        GATE(fwait, CR0_TS, 0, 0, EXC_NM),
-        GATE(fwait, CR0_EM, 0, 0, -1),
-        GATE(fnstsw, CR0_EM, 0, 0, EXC_NM),
-        GATE(crc32, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
-        GATE(andn, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
-        GATE(sfence, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
-        GATE(prefetch, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
-        GATE(fxsave, CR0_TS, 0, 0, EXC_NM),
-        GATE(fxsave, CR0_EM, 0, 0, EXC_NM),
-        GATE(xsave, CR0_TS, 0, 0, EXC_NM),
-        GATE(xsave, CR0_TS, CR4_OSXSAVE, 0, EXC_UD),
-        GATE(xsave, CR0_EM, 0, 0, -1),
-        GATE(stmxcsr, CR0_EM, 0, 0, EXC_UD),
-        GATE(stmxcsr, CR0_TS, 0, 0, EXC_NM),
+    const RigGate gates[] = {
+        RIG_GATE(x87, 0, 0, 0, -1),
+        RIG_GATE(x87, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(x87, CR0_EM, 0, 0, EXC_NM),
+        RIG_GATE(x87, 0, CR4_OSFXSR | CR4_OSXSAVE, 0, -1),
+        RIG_GATE(mmx, 0, 0, 0, -1),
+        RIG_GATE(mmx, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(mmx, CR0_EM, 0, 0, EXC_UD),
+        RIG_GATE(mmx, CR0_EM | CR0_TS, 0, 0, EXC_UD),
+        RIG_GATE(emms, CR0_EM, 0, 0, EXC_UD),
+        RIG_GATE(sse, 0, 0, 0, -1),
+        RIG_GATE(sse, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(sse, CR0_EM, 0, 0, EXC_UD),
+        RIG_GATE(sse, CR0_TS, CR4_OSFXSR, 0, EXC_UD),
+        RIG_GATE(sse, 0, CR4_OSXSAVE, 0, -1),
+        RIG_GATE(avx, 0, 0, 0, -1),
+        RIG_GATE(avx, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(avx, CR0_EM, 0, 0, -1),
+        RIG_GATE(avx, 0, CR4_OSXSAVE, 0, EXC_UD),
+        RIG_GATE(avx, 0, 0, XCR0_AVX, EXC_UD),
+        RIG_GATE(avx, 0, CR4_OSFXSR, 0, -1),
+        RIG_GATE(vzero, 0, 0, XCR0_AVX, EXC_UD),
+        RIG_GATE(vzero, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(fwait, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(fwait, CR0_EM, 0, 0, -1),
+        RIG_GATE(fnstsw, CR0_EM, 0, 0, EXC_NM),
+        RIG_GATE(crc32, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
+        RIG_GATE(andn, CR0_TS | CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, XCR0_AVX, -1),
+        RIG_GATE(sfence, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
+        RIG_GATE(prefetch, CR0_TS | CR0_EM, CR4_OSFXSR, 0, -1),
+        RIG_GATE(fxsave, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(fxsave, CR0_EM, 0, 0, EXC_NM),
+        RIG_GATE(xsave, CR0_TS, 0, 0, EXC_NM),
+        RIG_GATE(xsave, CR0_TS, CR4_OSXSAVE, 0, EXC_UD),
+        RIG_GATE(xsave, CR0_EM, 0, 0, -1),
+        RIG_GATE(stmxcsr, CR0_EM, 0, 0, EXC_UD),
+        RIG_GATE(stmxcsr, CR0_TS, 0, 0, EXC_NM),
     };
-    Rig *rig = *state;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(gates); i++) {
-        const Gate *g = &gates[i];
-        CpuState *s = rig_state(rig, 0);
-        int vector;
-
-        prepare(rig, 64);
-        rig_code(rig, g->code, (size_t)(g->end - g->code));
-        s->cr0 |= g->cr0_set;
-        s->cr4 &= ~g->cr4_clear;
-        s->xcr0 &= ~g->xcr0_clear;
-        vector = rig_run(rig, 0);
-        if (vector != g->vector)
-            print_error("%s: vector %d\n", g->what, vector);
-        assert_int_equal(vector, g->vector);
-    }
+    assert_true(rig_gates_hold(*state, XCR0_X87 | XCR0_SSE | XCR0_AVX, gates, G_N_ELEMENTS(gates)));
 }
 
 GUEST(fwait_without_mp, "fwait");

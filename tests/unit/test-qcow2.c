@@ -17,6 +17,7 @@
 #include "core/bits.h"
 #include "core/thread.h"
 #include "qcow2-rig.h"
+#include "src/block/qcow2.h"
 
 #define DISK (3 * MIB + 512)
 
@@ -51,6 +52,31 @@ static void compare_by_qemu(const char *path, const Model *m)
     qemu_img(0, compare);
 }
 
+/* A new image at path, writable, as the model's node. */
+static void create_image(Model *m, const char *path, const char *options, uint64_t seed)
+{
+    rig_create(path, options, DISK);
+    model_init(m, rig_open(path, BLOCK_OPEN_RDWR), seed);
+}
+
+/* Random requests; the image holds what it must, and is in order. */
+static void exercise_image(Model *m, unsigned steps)
+{
+    while (steps--)
+        model_step(m);
+    model_compare(m);
+    assert_clean(m->node);
+}
+
+/* qemu-img finds it in order and holding what it must. */
+static void close_image(Model *m, const char *path)
+{
+    block_node_unref(m->node);
+    m->node = NULL;
+    check_by_qemu(path);
+    compare_by_qemu(path, m);
+}
+
 /* --- our images --- */
 
 static void every_variant_holds_what_was_written(void **state)
@@ -59,16 +85,10 @@ static void every_variant_holds_what_was_written(void **state)
         g_autofree char *path = rig_path("a.qcow2");
         Model m;
         print_message("variant '%s'\n", variants[i]);
-        rig_create(path, variants[i], DISK);
-        model_init(&m, rig_open(path, BLOCK_OPEN_RDWR), i + 1);
+        create_image(&m, path, variants[i], i + 1);
         m.node->discard = BLOCK_DISCARD_UNMAP;
-        for (unsigned step = 0; step < 250; step++)
-            model_step(&m);
-        model_compare(&m);
-        assert_clean(m.node);
-        block_node_unref(m.node);
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        exercise_image(&m, 250);
+        close_image(&m, path);
         m.node = rig_open(path, 0);
         model_compare(&m);
         model_release(&m);
@@ -86,18 +106,11 @@ static void an_overlay_shows_its_backing_file_and_leaves_it_alone(void **state)
         for (unsigned j = 0; j < 2 * MIB; j++)
             before[j] = (char)(j * 7 + (j >> 12));
         assert_true(g_file_set_contents(base, before, 2 * MIB, NULL));
-        rig_create(path, all, DISK);
-        model_init(&m, rig_open(path, BLOCK_OPEN_RDWR), 100 + i);
+        create_image(&m, path, all, 100 + i);
         m.node->discard = BLOCK_DISCARD_UNMAP;
         assert_memory_equal(m.expect, before, 2 * MIB);
-        for (unsigned step = 0; step < 200; step++)
-            model_step(&m);
-        model_compare(&m);
-        assert_clean(m.node);
-        block_node_unref(m.node);
-        m.node = NULL;
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        exercise_image(&m, 200);
+        close_image(&m, path);
         assert_true(g_file_get_contents(base, &after, NULL, NULL));
         assert_memory_equal(before, after, 2 * MIB);
         model_release(&m);
@@ -112,8 +125,7 @@ static void compressed_writes_read_back(void **state)
         g_autofree char *path = rig_path("c.qcow2");
         BlockInfo info;
         Model m;
-        rig_create(path, options[i], DISK);
-        model_init(&m, rig_open(path, BLOCK_OPEN_RDWR), 200 + i);
+        create_image(&m, path, options[i], 200 + i);
         block_info(m.node, &info);
         for (uint64_t at = 0; at + info.cluster_size <= m.size; at += 2 * (uint64_t)info.cluster_size) {
             memset(m.expect + at, (int)(at >> 9) & 0x7f, info.cluster_size / 2);
@@ -126,10 +138,7 @@ static void compressed_writes_read_back(void **state)
             model_step(&m); /* overwrites some */
         model_compare(&m);
         assert_clean(m.node);
-        block_node_unref(m.node);
-        m.node = NULL;
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        close_image(&m, path);
         model_release(&m);
     }
 }
@@ -144,8 +153,7 @@ static void snapshots_keep_what_was_there(void **state)
         g_autoptr(GError) err = NULL;
         BlockSnapshot snap = {.name = (char *)"one", .date_sec = 1700000000};
         Model m;
-        rig_create(path, options[i], DISK);
-        model_init(&m, rig_open(path, BLOCK_OPEN_RDWR), 300 + i);
+        create_image(&m, path, options[i], 300 + i);
         for (unsigned step = 0; step < 60; step++)
             model_step(&m);
         kept = g_memdup2(m.expect, m.size);
@@ -154,13 +162,8 @@ static void snapshots_keep_what_was_there(void **state)
         assert_string_equal(snap.id, "1");
         name = snap.id;
         assert_clean(m.node);
-        for (unsigned step = 0; step < 120; step++)
-            model_step(&m);
-        model_compare(&m);
-        assert_clean(m.node);
-        block_node_unref(m.node);
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        exercise_image(&m, 120);
+        close_image(&m, path);
 
         m.node = rig_open(path, BLOCK_OPEN_RDWR);
         GPtrArray *list = m.node->driver->snapshot_list(m.node);
@@ -178,10 +181,7 @@ static void snapshots_keep_what_was_there(void **state)
         assert_false(m.node->driver->snapshot_delete(m.node, "one", &err));
         model_compare(&m);
         assert_clean(m.node);
-        block_node_unref(m.node);
-        m.node = NULL;
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        close_image(&m, path);
         model_release(&m);
     }
 }
@@ -237,14 +237,8 @@ static void what_qemu_writes_reads_equal(void **state)
         model_init(&m, rig_open(path, BLOCK_OPEN_RDWR), 400 + i);
         assert_memory_equal(m.expect, data, DISK - 512);
         assert_clean(m.node);
-        for (unsigned step = 0; step < 60; step++)
-            model_step(&m);
-        model_compare(&m);
-        assert_clean(m.node);
-        block_node_unref(m.node);
-        m.node = NULL;
-        check_by_qemu(path);
-        compare_by_qemu(path, &m);
+        exercise_image(&m, 60);
+        close_image(&m, path);
         model_release(&m);
     }
 }
@@ -266,10 +260,7 @@ static void snapshots_of_qemu_are_listed_and_kept(void **state)
     qemu_img(0, "snapshot -c first q.qcow2");
     before = (char *)g_memdup2(m.expect, m.size);
     m.node = rig_open(path, BLOCK_OPEN_RDWR);
-    for (unsigned step = 0; step < 80; step++)
-        model_step(&m);
-    model_compare(&m);
-    assert_clean(m.node);
+    exercise_image(&m, 80);
     block_node_unref(m.node);
     m.node = NULL;
     check_by_qemu(path);
@@ -433,18 +424,31 @@ static void check_finds_and_repairs_what_is_wrong(void **state)
     block_node_unref(node);
 }
 
+/* What the image's tables have taken of our memory. */
+static uint64_t metadata_bytes(const Qcow2 *q)
+{
+    return (uint64_t)q->l2.count * q->l2.slice_bytes + (uint64_t)q->refcounts.count * q->refcounts.slice_bytes
+           + (q->l2.max + q->refcounts.max) * sizeof(Qcow2Slice) + (uint64_t)q->l1_size * 8 + (uint64_t)q->reftable_entries * 8;
+}
+
+/* Table by table over the whole disk, more of them than the caches take. */
 static void metadata_caches_are_bounded_for_a_large_disk(void **state)
 {
-    BlockNode *file = image_on_record("", 1ull << 40), *node = rig_open_on(file, BLOCK_OPEN_RDWR, NULL);
+    g_autofree char *path = rig_path("large.qcow2");
+    const uint64_t size = 1ull << 40, table = 512 * MIB, tables = 600; /* table: of the disk, by one L2 table */
     uint8_t byte = 1;
-    uint64_t seen;
 
-    /* The defaults: 16 MiB of L2 slices, 1 MiB of refcounts, and an L1 table of 16 KiB. */
-    assert_non_null(node);
-    for (uint64_t at = 0; at < 1ull << 40; at += 1ull << 32)
-        assert_int_equal(block_pwrite(node, at, &byte, 1, 0), 0);
-    seen = block_node_size(file);
-    assert_true(seen < 64 * MIB);
+    rig_create(path, "", size);
+    BlockNode *node = rig_open(path, BLOCK_OPEN_RDWR);
+    const Qcow2 *q = (const Qcow2 *)node;
+    for (uint64_t i = 0; i < tables; i++)
+        assert_int_equal(block_pwrite(node, i * (size / tables) / table * table, &byte, 1, 0), 0);
+    for (uint64_t i = 0; i < tables; i++) {
+        for (uint64_t at = 0; at < table; at += 32 * MIB) /* a slice each */
+            assert_int_equal(block_pread(node, i * (size / tables) / table * table + at, &byte, 1), 0);
+    }
+    assert_int_equal(q->l2.count, q->l2.max); /* they are full */
+    assert_in_range(metadata_bytes(q), 16 * MIB, 32 * MIB);
     assert_clean(node);
     block_node_unref(node);
 }

@@ -105,6 +105,25 @@ static inline void sti_hlt_cli(void)
     })
 #define WRITE_CR(n, v) asm volatile("mov %0, %%cr" #n ::"r"((unsigned long)(v)) : "memory")
 
+/* --- code made at run time --- */
+/* mov $value, %eax; ret: byte by byte, as far as another processor sees. */
+static inline void write_fn(uint8_t *at, uint32_t value)
+{
+    volatile uint8_t *p = at;
+
+    p[0] = 0xb8;
+    for (int i = 0; i < 4; i++)
+        p[1 + i] = value >> 8 * i;
+    p[5] = 0xc3;
+}
+static inline uint32_t call_fn(const void *fn)
+{
+    uint32_t v;
+
+    asm volatile("call *%1" : "=a"(v) : "r"(fn) : "memory", "cc");
+    return v;
+}
+
 /* --- descriptors and interrupts (idt.c) --- */
 enum {
     SEL_KERNEL_CODE = 0x08,
