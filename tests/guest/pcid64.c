@@ -54,21 +54,6 @@ static void use(unsigned n, unsigned long keep)
     WRITE_CR(3, address(pml4[n]) | (n + 1) | keep);
 }
 
-static uint32_t call(const void *fn)
-{
-    uint32_t v;
-
-    asm volatile("call *%1" : "=a"(v) : "r"(fn) : "memory", "cc");
-    return v;
-}
-
-static void write_fn(uint8_t *at, uint32_t value)
-{
-    at[0] = 0xb8; /* mov $value, %eax; ret */
-    *(uint32_t *)(at + 1) = value;
-    at[5] = 0xc3;
-}
-
 static void map(void)
 {
     for (unsigned n = 0; n < 2; n++) {
@@ -96,7 +81,7 @@ static void test_spaces_keep_apart(void)
         unsigned n = i & 1;
 
         use(n, KEEP);
-        code &= call(CODE) == 100 + n;
+        code &= call_fn(CODE) == 100 + n;
         data &= DATA == (i & ~1u);
         DATA = i + 2 - n;
     }
