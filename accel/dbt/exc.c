@@ -256,7 +256,8 @@ static bool deliver(DbtVcpu *v, const Event *e)
         s->dr[7] &= ~(uint64_t)DR7_GD;
     s->interrupt_shadow = false;
     dbt_mode_changed(v);
-    dbt_attention(v);
+    dbt_rflags_loaded(v);
+    dbt_end_block(v);
     return true;
 }
 

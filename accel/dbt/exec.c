@@ -86,11 +86,13 @@ static bool deliver_events(DbtVcpu *v)
         dbt_deliver_interrupt(v, EXC_NMI, true);
         return true;
     }
-    if (!(s->rflags & RFLAGS_IF))
-        return false;
     dbt_jit_interrupt_none(v); /* before the look: one that comes later says so again */
     if (!interrupt_pending(v))
         return false;
+    if (!(s->rflags & RFLAGS_IF)) {
+        dbt_jit_interrupt_maybe(v);
+        return false;
+    }
     vector = acknowledge(v);
     if (vector < 0)
         return false;
@@ -141,7 +143,7 @@ static bool service(DbtVcpu *v)
 
     for (;;) {
         v->attention = false;
-        dbt_jit_interrupt_maybe(v); /* until somebody has looked with IF set */
+        dbt_jit_interrupt_maybe(v); /* until somebody has looked */
         if (G_UNLIKELY(v->watch_met))
             dbt_debug_report_watch(v);
         if (!serve_requests(v))

@@ -7,8 +7,8 @@
  */
 #include "accel/dbt/fpu.h"
 #include "accel/dbt/native.h"
+#include "accel/dbt/sys.h"
 
-#define COMPONENTS    10 /* up to PKRU */
 #define FX_MXCSR      24
 #define FX_XMM        160
 #define XCOMP_COMPACT BIT(63)
@@ -22,26 +22,19 @@ typedef struct XsaveArea {
     bool wide;
 } XsaveArea;
 
-/* CPUID.0Dh: EAX size, EBX offset in the standard format, ECX[1] 64-byte aligned when compacted. */
-static void component_leaf(const XsaveArea *x, unsigned component, uint32_t regs[4])
-{
-    cpuid_table_query(x->v->cpuid, 0xd, component, regs);
-}
-
 static uint32_t component_offset(const XsaveArea *x, unsigned component, uint64_t compact)
 {
-    uint32_t offset = XSAVE_EXTENDED, regs[4];
+    const DbtSys *sys = x->v->sys;
+    uint32_t offset = XSAVE_EXTENDED;
 
     if (!compact) {
-        component_leaf(x, component, regs);
-        return regs[1];
+        return sys->xsave_offset[component];
     }
     for (unsigned i = 2; i <= component; i++) {
         if (!(compact & BIT(i))) {
             continue;
         }
-        component_leaf(x, i, regs);
-        offset = regs[2] & 2 ? align_up(offset, 64) : offset;
+        offset = sys->xsave_aligned >> i & 1 ? align_up(offset, 64) : offset;
         if (i < component) {
             offset += fpu_component_size(i);
         }
@@ -111,7 +104,7 @@ static bool save_extended(const XsaveArea *x, uint64_t components, uint64_t comp
 {
     uint8_t image[1024] __attribute__((uninitialized));
 
-    for (unsigned i = 2; i < COMPONENTS; i++) {
+    for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
         unsigned size = fpu_component_used(i, x->vecs);
 
         if (!(components & BIT(i)) || !size) {
@@ -180,7 +173,7 @@ static bool header_is_valid(const XsaveArea *x, const uint64_t header[8])
 
 typedef struct XsaveImage {
     uint8_t legacy[FXSAVE_SIZE];
-    uint8_t extended[COMPONENTS][1024];
+    uint8_t extended[XSAVE_COMPONENTS][1024];
 } XsaveImage;
 
 /* All of it, so that a fault has changed nothing. */
@@ -191,7 +184,7 @@ static bool image_read(const XsaveArea *x, XsaveImage *image, const uint64_t hea
     if (!area_read(x, 0, image->legacy, FX_XMM + 16 * x->vecs)) {
         return false;
     }
-    for (unsigned i = 2; i < COMPONENTS; i++) {
+    for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
         unsigned size = fpu_component_used(i, x->vecs);
 
         if (x->rfbm & header[0] & BIT(i) && size &&
@@ -231,7 +224,7 @@ static void image_load(const XsaveArea *x, const XsaveImage *image, uint64_t pre
     if (x->rfbm & XCR0_SSE) {
         fpu_load_component(s, 1, x->vecs, present & XCR0_SSE ? image->legacy + FX_XMM : NULL);
     }
-    for (unsigned i = 2; i < COMPONENTS; i++) {
+    for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
         if (x->rfbm & BIT(i)) {
             fpu_load_component(s, i, x->vecs, present & BIT(i) ? image->extended[i] : NULL);
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What kernels do all the time beside computing: PUSHF POPF CLI STI, STAC CLAC, SWAPGS, RDTSC RDTSCP, SERIALIZE,
- * PAUSE; and CLD, MOV from a segment register, BT with a register, XLAT. (SDM vol. 2, under each.)
+ * PAUSE, MOV from control registers, RDFSBASE and its like; and CLD, MOV from a segment register, BT with a register,
+ * XLAT. (SDM vol. 2, under each.)
  *
  * RFLAGS but for the arithmetic flags are in CpuState, at an address known here. The mode word knows DF, and
  * at CPL 0 with SMAP also AC, so CLD has nothing to do, and STAC and CLAC go to a unit of another mode.
@@ -290,26 +291,115 @@ bool jit_emit_cld(JitTranslator *t, const JitInsn *in)
     return !(t->jit->mode_key & JIT_MODE_DOWN);
 }
 
-/* MOV r32, Sreg and MOV r64, Sreg. */
 bool jit_fits_mov_from_segment(const JitTranslator *t, const JitInsn *in)
 {
-    return in->dec.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->dec.opcode == 0x8c && !(in->insn->flags & INSN_MEM) &&
-           in->dec.operand_width > 16;
+    return in->dec.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->dec.opcode == 0x8c;
+}
+
+/* The guest's register gets so many bytes of HOST_TEMP, zero-extended from 4. */
+static void emit_result(JitTranslator *t, uint8_t guest, unsigned size)
+{
+    if (size == 4)
+        emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_TEMP);
+    if (size == 2)
+        emit8(t->hot, 0x66);
+    if (jit_is_spilled(guest))
+        emit_rm(t->hot, size > 2, HOST_STORE, HOST_TEMP, GPR_RSP, jit_spill_slot(guest));
+    else
+        emit_rr(t->hot, size > 2, HOST_LOAD, jit_host(guest), HOST_TEMP);
 }
 
 bool jit_emit_mov_from_segment(JitTranslator *t, const JitInsn *in)
 {
     unsigned segment = (unsigned)(in->operands[1].reg.value - ZYDIS_REGISTER_ES);
+    bool memory = in->insn->flags & INSN_MEM;
+
+    if (segment > SEG_GS || (memory && !jit_emit_operand(t, in, 2, true)))
+        return false;
+    emit_mov_imm(t->hot, HOST_TEMP, (uintptr_t)&t->jit->v->state->seg[segment].selector);
+    emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0xb7, 0x1b}, 4); /* movzx r11d, word [r11] */
+    if (memory)
+        emit_bytes(t->hot, (const uint8_t[]){0x66, 0x45, 0x89, 0x1a}, 4); /* mov [r10], r11w */
+    else
+        emit_result(t, in->insn->rm, in->dec.operand_width == 16 ? 2 : 4);
+    return true;
+}
+
+/* MOV r, CRn: of those that are plain values in CpuState. */
+bool jit_fits_mov_from_control(const JitTranslator *t, const JitInsn *in)
+{
+    return in->dec.opcode_map == ZYDIS_OPCODE_MAP_0F && in->dec.opcode == 0x20;
+}
+
+bool jit_emit_mov_from_control(JitTranslator *t, const JitInsn *in)
+{
+    const CpuState *s = t->jit->v->state;
+    const uint64_t *const control[] = {[0] = &s->cr0, [2] = &s->cr2, [3] = &s->cr3, [4] = &s->cr4};
+    unsigned n = in->insn->reg;
+
+    if (!at_cpl0(t) || n >= G_N_ELEMENTS(control) || !control[n])
+        return false;
+    t->unit->pure = false;
+    emit_mov_imm(t->hot, HOST_TEMP, (uintptr_t)control[n]);
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_TEMP, 0);
+    emit_result(t, in->insn->rm, t->is32 ? 4 : 8);
+    return true;
+}
+
+static SegIndex based_segment(const JitInsn *in)
+{
+    bool fs = in->dec.mnemonic == ZYDIS_MNEMONIC_RDFSBASE || in->dec.mnemonic == ZYDIS_MNEMONIC_WRFSBASE;
+
+    return fs ? SEG_FS : SEG_GS;
+}
+
+static void miss_unless_fsgsbase(JitTranslator *t)
+{
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&t->jit->v->state->cr4);
+    emit_test_mem(t, HOST_ADDR, CR4_FSGSBASE);
+    jit_emit_miss(t, HOST_E);
+}
+
+bool jit_emit_read_base(JitTranslator *t, const JitInsn *in)
+{
+    if (t->is32)
+        return false;
+    jit_emit_park_flags(t, true);
+    miss_unless_fsgsbase(t);
+    jit_emit_unpark_flags(t);
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (based_segment(in) == SEG_GS ? 8 : 0));
+    emit_result(t, in->insn->rm, in->insn->op_size);
+    return true;
+}
+
+bool jit_emit_write_base(JitTranslator *t, const JitInsn *in)
+{
+    DbtVcpu *v = t->jit->v;
+    SegIndex segment = based_segment(in);
     uint8_t guest = in->insn->rm;
 
-    if (segment > SEG_GS)
+    if (t->is32)
         return false;
-    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&t->jit->v->state->seg[segment].selector);
-    emit_bytes(t->hot, (const uint8_t[]){0x45, 0x0f, 0xb7, 0x1a}, 4); /* movzx r11d, word [r10] */
+    t->unit->pure = false;
     if (jit_is_spilled(guest))
-        jit_emit_store_spill(t, guest, HOST_TEMP);
+        jit_emit_load_spill(t, HOST_TEMP, guest);
     else
-        emit_rr(t->hot, false, HOST_LOAD, jit_host(guest), HOST_TEMP);
+        emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, jit_host(guest));
+    if (in->insn->op_size != 8)
+        emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_TEMP);
+    jit_emit_park_flags(t, true);
+    miss_unless_fsgsbase(t);
+    emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, HOST_TEMP);
+    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xe2, 16}, 4); /* shl r10, 16 */
+    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xfa, 16}, 4); /* sar r10, 16 */
+    emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP);
+    jit_emit_miss(t, HOST_NE); /* not canonical */
+    jit_emit_unpark_flags(t);
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->seg[segment].base);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->seg_base[segment]);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (segment == SEG_GS ? 8 : 0));
     return true;
 }
 
@@ -339,13 +429,15 @@ bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in)
     const HostAddress word = {HOST_ADDR, HOST_TEMP, wide ? 3 : 2, 0};
     uint8_t bit = in->insn->reg;
 
-    if (size == 2 || in->insn->addr_size != jit_word(t) || jit_is_spilled(bit) || jit_flags_live(t))
+    if (size == 2 || in->insn->addr_size != jit_word(t) || jit_is_spilled(bit))
         return false;
     if (seg != SEG_DS && seg != SEG_SS && seg != SEG_ES && !(seg == SEG_CS && !t->is32))
         return false;
     jit_emit_ea(t, in->insn, in->rip, HOST_ADDR, true);
     emit_rr(t->hot, true, wide ? HOST_LOAD : 0x63, HOST_TEMP, jit_host(bit)); /* movsxd */
+    jit_emit_park_flags(t, false);
     emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xfb, wide ? 6 : 5}, 4); /* sar r11, */
+    jit_emit_unpark_flags(t);
     jit_emit_access(t, &word, size, write);
     if (!write) {
         emit_rm(t->hot, wide, HOST_LOAD, HOST_ADDR, HOST_ADDR, 0);
@@ -354,7 +446,9 @@ bool jit_emit_bit_string(JitTranslator *t, const JitInsn *in)
         return true;
     }
     emit_rr(t->hot, false, HOST_LOAD, HOST_TEMP, jit_host(bit));
+    jit_emit_park_flags(t, false);
     emit_bytes(t->hot, (const uint8_t[]){0x41, 0x83, 0xe3, wide ? 63 : 31}, 4); /* and r11d, */
+    jit_emit_unpark_flags(t);
     if (in->insn->flags & INSN_LOCK)
         emit8(t->hot, 0xf0);
     emit_rex(t->hot, wide, HOST_TEMP, 0, HOST_ADDR);

@@ -286,6 +286,15 @@ static uint64_t cr4_allowed(const DbtVcpu *v)
            when(ebx7, 7, CR4_SMEP) | when(ebx7, 20, CR4_SMAP);
 }
 
+static void learn_xsave_layout(DbtVcpu *v)
+{
+    v->sys->xsave_aligned = 0;
+    for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
+        v->sys->xsave_offset[i] = feature_word(v, 0xd, i, EBX);
+        v->sys->xsave_aligned |= (feature_word(v, 0xd, i, ECX) >> 1 & 1) << i;
+    }
+}
+
 void dbt_sys_cpuid_changed(DbtVcpu *v)
 {
     DbtSys *sys = v->sys;
@@ -309,6 +318,7 @@ void dbt_sys_cpuid_changed(DbtVcpu *v)
     sys->kvm_pv_eoi = kvm & B(6);
     sys->kvm_poll = kvm & B(12);
     sys->tsc_hz = (timing ? timing : host_tsc_khz()) * 1000ull;
+    learn_xsave_layout(v);
     v->mmu->phys_bits = sys->phys_bits;
     v->mmu->reserved = BITS(51, 0) & ~(BIT(sys->phys_bits) - 1);
 }

@@ -17,6 +17,8 @@
 
 #include "accel/dbt/dbt.h"
 
+#define XSAVE_COMPONENTS 10 /* up to PKRU */
+
 /* Features of this vCPU's CPUID that system registers depend on; dbt_sys_cpuid_changed derives them. */
 typedef struct DbtSys DbtSys;
 struct DbtSys {
@@ -29,6 +31,8 @@ struct DbtSys {
     bool kvm; /* its signature is shown */
     bool kvm_clock, kvm_clock2, kvm_pv_eoi, kvm_poll;
     uint64_t tsc_hz;
+    uint32_t xsave_offset[XSAVE_COMPONENTS]; /* CPUID.0Dh: of each component, in the standard format */
+    uint32_t xsave_aligned;                  /* bit n: component n begins at 64 bytes in the compacted one */
 };
 
 /* The table v->cpuid has changed. */

@@ -269,6 +269,67 @@ typedef struct Interrupter {
     uint64_t rounds; /* when the request had been made */
 } Interrupter;
 
+/* What a kernel's switch from one process to another has; flags and the other registers stay. */
+GUEST(switch64, "mov $-1, %r8\n mov $-1, %r10\n mov %ds, %r8w\n mov %ss, %r10w\n"
+                "movw $-1, 0x20000\n movw $-1, 0x20002\n mov %ss, 0x20000\n"
+                "mov %cr3, %rbx\n mov %cr0, %r11\n"
+                "mov $0x123456789abc, %rax\n stc\n wrfsbase %rax\n wrgsbase %eax\n setc %cl\n"
+                "mov %rax, %r9\n add $8, %r9\n cmp %r9, %rax\n wrfsbase %r9\n rdfsbase %rdx\n rdgsbase %r12\n rdfsbase %r13d\n"
+                "sets %ch");
+GUEST(bad_base, "mov $0x800000000000, %rax\n wrgsbase %rax");
+GUEST(no_base, "mov %cr4, %rax\n and $~0x10000, %rax\n mov %rax, %cr4\n rdgsbase %rax");
+
+static void bases_and_control_registers_are_read_and_written(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    for (unsigned i = 0; i < 3; i++) {
+        rig_mode(rig, 0, 64);
+        RIG_LOAD(rig, switch64);
+        s->cr4 |= CR4_FSGSBASE;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_true(s->gpr[GPR_R8] == 0xffffffffffff0010);
+        assert_true(s->gpr[GPR_R10] == 0xffffffffffff0010);
+        assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA), 0xffff0010);
+        assert_true(s->gpr[GPR_RBX] == s->cr3);
+        assert_true(s->gpr[GPR_R11] == s->cr0);
+        assert_int_equal(s->gpr[GPR_RCX] & 0xffff, 0x101);
+        assert_true(s->gpr[GPR_RDX] == 0x123456789ac4);
+        assert_true(s->seg[SEG_FS].base == 0x123456789ac4);
+        assert_true(s->seg[SEG_GS].base == 0x56789abc);
+        assert_true(s->gpr[GPR_R12] == 0x56789abc);
+        assert_true(s->gpr[GPR_R13] == 0x56789ac4);
+    }
+    rig_mode(rig, 0, 64);
+    RIG_LOAD(rig, bad_base);
+    s->cr4 |= CR4_FSGSBASE;
+    assert_int_equal(rig_run(rig, 0), EXC_GP);
+    rig_mode(rig, 0, 64);
+    RIG_LOAD(rig, no_base);
+    s->cr4 |= CR4_FSGSBASE;
+    assert_int_equal(rig_run(rig, 0), EXC_UD);
+}
+
+/* The bit number reaches beyond the operand both ways; what BT does not change is what it was. */
+GUEST(bits64, "mov $0x20100, %esi\n movq $0x10, -8(%rsi)\n movq $0x2, 8(%rsi)\n"
+              "mov $-60, %rax\n xor %edx, %edx\n bt %rax, (%rsi)\n setz %dl\n setc %dh\n"
+              "xor %ecx, %ecx\n mov $65, %ecx\n btr %rcx, (%rsi)\n setc %bl\n setz %bh\n"
+              "mov $-64, %rax\n cmp %rax, %rax\n bts %rax, (%rsi)\n setz %al");
+
+static void bit_tests_of_memory_keep_the_zero_flag(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(RIG_RUN(rig, 64, bits64), -1);
+    assert_int_equal(s->gpr[GPR_RDX], 0x101);
+    assert_int_equal(s->gpr[GPR_RBX] & 0xffff, 0x101);
+    assert_int_equal(s->gpr[GPR_RAX] & 0xff, 1);
+    assert_int_equal(*(uint64_t *)rig_mem(rig, 0x200f8), 0x11);
+    assert_int_equal(*(uint64_t *)rig_mem(rig, 0x20108), 0);
+}
+
 static void *interrupt_when_it_runs(void *opaque)
 {
     Interrupter *in = opaque;
@@ -358,6 +419,8 @@ int main(void)
         RIG_CASE(hlt_waits_for_an_interrupt),
         RIG_CASE(loop_instructions_count_and_keep_the_flags),
         RIG_CASE(moves_from_segment_registers_give_the_selector),
+        RIG_CASE(bases_and_control_registers_are_read_and_written),
+        RIG_CASE(bit_tests_of_memory_keep_the_zero_flag),
         RIG_CASE(a_loop_takes_an_interrupt_within_a_few_rounds),
         RIG_CASE(enter_copies_the_display),
         RIG_CASE(popa_restores_all_but_the_stack_pointer),
