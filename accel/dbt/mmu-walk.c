@@ -66,6 +66,8 @@ static bool entry_set(DbtVcpu *v, WalkEntry *e, uint64_t bits, unsigned size)
     }
     if (!same)
         return false;
+    if (v->journaling)
+        dbt_journal_lost(v); /* what the TLB now has would keep a second run from setting them */
     e->value |= bits;
     code_written(v, v->accel->map, e->page, e->offset, size);
     return true;
