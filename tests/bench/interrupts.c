@@ -5,6 +5,9 @@
  *
  *     interrupts [SAMPLES]
  *
+ * The lines "native" are of a thread that looks at a word another one stores, and then spins for 1 us, about as long as
+ * a translator takes: before and behind the guests. What waits longer there waits for the host.
+ *
  * Both threads read the time stamp counter. Samples during which the host had one of the two wait for a CPU say nothing
  * about the translator: they are counted apart. On a busy host that is most of them.
  */
@@ -21,6 +24,7 @@
 #define HANDLER 0x18000u
 #define STAMP (RIG_DATA + 8)
 #define SAMPLES_MAX 1000000u
+#define NATIVE_NS 1000
 #define WAITED_NS 5000 /* by how much CPU time may fall behind the clock: reading them takes a while */
 
 /* What runs when the interrupt comes. */
@@ -73,17 +77,59 @@ static void *run(void *opaque)
     return NULL;
 }
 
-static uint64_t stamp_of(Rig *rig)
-{
-    return __atomic_load_n((uint64_t *)rig_mem(rig, STAMP), __ATOMIC_ACQUIRE);
-}
-
 static int64_t now_ns(clockid_t id)
 {
     struct timespec t;
 
     clock_gettime(id, &t);
     return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+/* Who is asked: a thread, how to ask it, and where it says when it saw that. */
+typedef struct Target {
+    const char *name;
+    pthread_t thread;
+    clockid_t clock;
+    void (*ask)(struct Target *t);
+    uint64_t *stamp;
+    uint64_t offset; /* of its time stamp counter */
+    Rig *rig;
+    uint64_t word, own_stamp; /* native: ASKED, QUIT */
+} Target;
+
+enum { ASKED = 1, QUIT = 2 };
+
+static void ask_guest(Target *t)
+{
+    __atomic_store_n(&pending, true, __ATOMIC_RELEASE);
+    vcpu_request(t->rig->machine->vcpus[0], VCPU_REQ_INTR);
+}
+
+static void ask_native(Target *t)
+{
+    __atomic_store_n(&t->word, ASKED, __ATOMIC_RELEASE);
+}
+
+static void *look_at_word(void *opaque)
+{
+    Target *t = opaque;
+    uint64_t word;
+
+    while ((word = __atomic_load_n(&t->word, __ATOMIC_ACQUIRE)) != QUIT) {
+        if (word != ASKED)
+            continue;
+        __atomic_store_n(&t->word, 0, __ATOMIC_RELEASE);
+        __builtin_ia32_lfence(); /* not before the word was seen */
+        for (int64_t until = now_ns(CLOCK_MONOTONIC) + NATIVE_NS; now_ns(CLOCK_MONOTONIC) < until;)
+            ;
+        __atomic_store_n(t->stamp, __builtin_ia32_rdtsc(), __ATOMIC_RELEASE);
+    }
+    return NULL;
+}
+
+static uint64_t stamp_of(const Target *t)
+{
+    return __atomic_load_n(t->stamp, __ATOMIC_ACQUIRE);
 }
 
 /* How long the threads have waited for a CPU, together. */
@@ -94,19 +140,18 @@ static int64_t waited_ns(clockid_t vcpu)
     return 2 * now_ns(CLOCK_MONOTONIC) - mine - its;
 }
 
-/* One interrupt: time stamp counts from the request to the handler; false: somebody had to wait. */
-static bool sample(Rig *rig, clockid_t vcpu, uint64_t *count)
+/* One request: time stamp counts until it was seen; false: somebody had to wait. */
+static bool sample(Target *t, uint64_t *count)
 {
-    uint64_t before = stamp_of(rig), after, start;
-    int64_t waited = waited_ns(vcpu);
+    uint64_t before = stamp_of(t), after, start;
+    int64_t waited = waited_ns(t->clock);
 
     start = __builtin_ia32_rdtsc();
-    __atomic_store_n(&pending, true, __ATOMIC_RELEASE);
-    vcpu_request(rig->machine->vcpus[0], VCPU_REQ_INTR);
-    while ((after = stamp_of(rig)) == before)
+    t->ask(t);
+    while ((after = stamp_of(t)) == before)
         __builtin_ia32_pause();
-    *count = after - rig_state(rig, 0)->tsc_offset - start;
-    return waited_ns(vcpu) - waited < WAITED_NS;
+    *count = after - t->offset - start;
+    return waited_ns(t->clock) - waited < WAITED_NS;
 }
 
 static int compare(const void *a, const void *b)
@@ -116,55 +161,75 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static void report(const Workload *w, uint64_t *counts, unsigned samples, unsigned waited, double ns)
+static void report(const Target *t, uint64_t *counts, unsigned samples, unsigned waited, double ns)
 {
     qsort(counts, samples, sizeof(*counts), compare);
-    printf("interrupts %-17s median %5.2f us, 90%% %5.2f us, 99%% %5.2f us, longest %5.2f us; of %u, %u more waited\n", w->name,
+    printf("interrupts %-17s median %5.2f us, 90%% %5.2f us, 99%% %5.2f us, longest %5.2f us; of %u, %u more waited\n", t->name,
            (double)counts[samples / 2] * ns / 1e3, (double)counts[samples * 9 / 10] * ns / 1e3,
            (double)counts[samples * 99 / 100] * ns / 1e3, (double)counts[samples - 1] * ns / 1e3, samples, waited);
     fflush(stdout);
 }
 
-static void measure(Rig *rig, const Workload *w, uint64_t *counts, unsigned samples)
+static void take(Target *t, uint64_t *counts, unsigned samples)
 {
-    const uint64_t *rounds = rig_mem(rig, RIG_DATA);
     unsigned taken = 0, tried = 0;
-    int64_t start_ns;
-    uint64_t start;
-    clockid_t vcpu;
-    pthread_t thread;
+    int64_t start_ns = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = __builtin_ia32_rdtsc();
 
-    set_up(rig, w);
-    if (!thread_create(&thread, "vcpu", run, rig, NULL) || pthread_getcpuclockid(thread, &vcpu))
-        exit(1);
-    while (__atomic_load_n(rounds, __ATOMIC_ACQUIRE) < 100)
-        g_usleep(100);
-    start_ns = now_ns(CLOCK_MONOTONIC);
-    start = __builtin_ia32_rdtsc();
     for (; taken < samples && tried < 20 * samples; tried++) {
         g_usleep(20);
-        taken += sample(rig, vcpu, &counts[taken]);
+        taken += sample(t, &counts[taken]);
     }
     if (taken)
-        report(w, counts, taken, tried - taken,
+        report(t, counts, taken, tried - taken,
                (double)(now_ns(CLOCK_MONOTONIC) - start_ns) / (double)(__builtin_ia32_rdtsc() - start));
+}
+
+static void start_thread(Target *t, void *(*fn)(void *opaque), void *opaque)
+{
+    if (!thread_create(&t->thread, "target", fn, opaque, NULL) || pthread_getcpuclockid(t->thread, &t->clock))
+        exit(1);
+}
+
+static void measure_guest(const Workload *w, uint64_t *counts, unsigned samples)
+{
+    Rig *rig = rig_new(1);
+    Target t = {.name = w->name, .ask = ask_guest, .stamp = rig_mem(rig, STAMP), .rig = rig};
+    const uint64_t *rounds = rig_mem(rig, RIG_DATA);
+
+    set_up(rig, w);
+    start_thread(&t, run, rig);
+    while (__atomic_load_n(rounds, __ATOMIC_ACQUIRE) < 100)
+        g_usleep(100);
+    t.offset = rig_state(rig, 0)->tsc_offset;
+    take(&t, counts, samples);
     rig->stopped[0] = -1;
     vcpu_request(rig->machine->vcpus[0], VCPU_REQ_PAUSE);
-    pthread_join(thread, NULL);
+    pthread_join(t.thread, NULL);
+    rig_free(rig);
+}
+
+static void measure_native(uint64_t *counts, unsigned samples)
+{
+    Target t = {.name = "native", .ask = ask_native};
+
+    t.stamp = &t.own_stamp;
+    start_thread(&t, look_at_word, &t);
+    take(&t, counts, samples);
+    __atomic_store_n(&t.word, QUIT, __ATOMIC_RELEASE);
+    pthread_join(t.thread, NULL);
 }
 
 int main(int argc, char **argv)
 {
     unsigned samples = CLAMP(argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 5000, 100, SAMPLES_MAX);
     g_autofree uint64_t *counts = g_new(uint64_t, samples);
-    Rig *rig;
 
     core_init();
     g_setenv("RIG_TIER", "translate", false);
-    for (unsigned i = 0; i < G_N_ELEMENTS(workloads); i++) {
-        rig = rig_new(1);
-        measure(rig, &workloads[i], counts, samples);
-        rig_free(rig);
-    }
+    measure_native(counts, samples);
+    for (unsigned i = 0; i < G_N_ELEMENTS(workloads); i++)
+        measure_guest(&workloads[i], counts, samples);
+    measure_native(counts, samples);
     return 0;
 }
