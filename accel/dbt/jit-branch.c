@@ -101,11 +101,23 @@ void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
     emit_patch(t->cold, patch, exit->stub);
 }
 
+/* The jump cache's other entry of the pair: R10 the target, R11 the number of the first. Begins where it returns. */
+static uint32_t emit_second_look(JitTranslator *t, uint32_t leave)
+{
+    uint32_t begin = t->cold->at;
+
+    emit_bytes(t->cold, (const uint8_t[]){0x41, 0x83, 0xf3, 1}, 4); /* xor r11d, 1 */
+    emit_gs_scaled(t->cold, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.rip));
+    emit_jcc(t->cold, HOST_NE, leave);
+    emit_gs_scaled(t->cold, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.host)); /* jmp */
+    return begin;
+}
+
 void jit_emit_indirect(JitTranslator *t)
 {
     jit_emit_x87_note(t, t->hot);
     /* Emitted last in the unit: the stub's place is known. */
-    uint32_t stub = emit_leave_stub(t, JIT_EXIT_INDIRECT, true);
+    uint32_t stub = emit_second_look(t, emit_leave_stub(t, JIT_EXIT_INDIRECT, true));
 
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xeb, 7}, 4); /* shr r11, 7 */

@@ -70,6 +70,17 @@ static uint32_t *page_head(DbtJit *jit, const uint32_t *generation)
     return &jit->page_heads[(h ^ h >> 12) % G_N_ELEMENTS(jit->page_heads)];
 }
 
+static unsigned jump_slot(uint64_t rip)
+{
+    return (unsigned)(rip ^ rip >> 7) & ((1u << JIT_JUMP_BITS) - 1);
+}
+
+/* An address that nobody looks for in this entry. */
+static uint64_t no_jump(unsigned slot)
+{
+    return slot < 2 ? 2 : 0;
+}
+
 /* --- Modes. --- */
 
 static bool mode_bits(const DbtVcpu *v, uint32_t *bits)
@@ -109,7 +120,8 @@ uint8_t jit_mode_of(DbtJit *jit, uint32_t key)
     }
     if (jit->mode_count == JIT_MODES)
         return JIT_NO_MODE;
-    jit->area->mode[jit->mode_count].jumps.rip[0] = 1;
+    for (unsigned i = 0; i < 2; i++)
+        jit->area->mode[jit->mode_count].jumps.rip[i] = no_jump(i);
     jit->mode_keys[jit->mode_count] = key;
     return (uint8_t)jit->mode_count++;
 }
@@ -234,11 +246,6 @@ void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
     jit->stats.links++;
 }
 
-static unsigned jump_slot(uint64_t rip)
-{
-    return (unsigned)(rip ^ rip >> 7) & ((1u << JIT_JUMP_BITS) - 1);
-}
-
 void jit_unit_reachable(DbtJit *jit, JitUnit *unit)
 {
     jit_itlb_enter(jit, unit->mode, unit->rip, unit->page_id);
@@ -253,6 +260,10 @@ void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
 
     if (log_enabled(LOG_EXEC)) /* which the dispatcher writes */
         return;
+    if (jumps->rip[slot] != unit->rip && jumps->rip[slot] != no_jump(slot)) {
+        jumps->rip[slot ^ 1] = jumps->rip[slot];
+        jumps->host[slot ^ 1] = jumps->host[slot];
+    }
     jumps->rip[slot] = unit->rip;
     jumps->host[slot] = (uintptr_t)(jit->rx + unit->entry_indirect);
 }
@@ -262,8 +273,10 @@ static void forget_jump(DbtJit *jit, const JitUnit *unit)
     JitJumps *jumps = &jit->area->mode[unit->mode].jumps;
     unsigned slot = jump_slot(unit->rip);
 
-    if (jumps->rip[slot] == unit->rip)
-        jumps->rip[slot] = slot == 0;
+    for (unsigned i = 0; i < 2; i++, slot ^= 1) {
+        if (jumps->rip[slot] == unit->rip)
+            jumps->rip[slot] = no_jump(slot);
+    }
 }
 
 static void unlink_exit(DbtJit *jit, JitExit *exit)

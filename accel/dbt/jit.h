@@ -61,8 +61,9 @@
 #define JIT_JUMP_BITS 13
 #define JIT_ITLB_SIZE 4096u /* the text of a kernel: its pages do not displace each other */
 
-/* The jump cache: where the code for an indirect branch's target is. rip 0 in any entry but the
- * first, and 1 in that, is no entry. Entries stay when the TLB is flushed: the target looks itself
+/* The jump cache: where the code for an indirect branch's target is. An address is in one of a pair of entries,
+ * the first that is looked at or the other, into which the next one displaces it. rip 0 in any entry but the
+ * first two, and 2 in those, is no entry: they belong to other pairs. Entries stay when the TLB is flushed: the target looks itself
  * whether its page is still where it was. */
 typedef struct JitJumps {
     uint64_t rip[1 << JIT_JUMP_BITS];
