@@ -39,6 +39,7 @@ enum {
     HOST_AE = 3,
     HOST_E = 4,
     HOST_NE = 5,
+    HOST_BE = 6,
     HOST_A = 7,
     HOST_S = 8,
 };

@@ -206,10 +206,9 @@ static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t addre
     return true;
 }
 
-/* Its number. */
-static uint32_t new_site(JitTranslator *t, unsigned size, bool write)
+uint32_t jit_emit_site(JitTranslator *t, unsigned size, bool write, bool span)
 {
-    uint32_t number = jit_site_new(t->jit, t->unit, t->index, size, write);
+    uint32_t number = jit_site_new(t->jit, t->unit, t->index, size, (write ? JIT_SITE_STORE : 0) | (span ? JIT_SITE_SPAN : 0));
 
     if (t->unit->block->sites_watched >> t->index & 1) {
         emit_gs(t->hot, false, 0x83, 0, HOST_NO_REG, (int32_t)jit_site_runs_offset(t->jit, number)); /* add, 1 */
@@ -254,7 +253,7 @@ static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned siz
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = new_site(t, size, write);
+    site = jit_emit_site(t, size, write, jit_is_span(t, t->index));
     retry = t->hot->at;
     emit_lea(t->hot, true, HOST_ADDR, a);
     compare_site(t, HOST_ADDR, site, retry, size, write);
@@ -269,7 +268,7 @@ static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, 
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = new_site(t, size, write);
+    site = jit_emit_site(t, size, write, jit_is_span(t, t->index));
     retry = t->hot->at;
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     compare_site(t, HOST_TEMP, site, retry, size, write);
@@ -333,7 +332,7 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
     if (!again)
         emit_address_sum(t, low, true);
     jit_emit_park_flags(t, true);
-    g->site = new_site(t, size, g->write);
+    g->site = jit_emit_site(t, size, g->write, jit_is_span(t, t->index));
     retry = t->hot->at;
     if (again)
         emit_lea(t->hot, true, HOST_ADDR, low);

@@ -101,19 +101,17 @@ static void displace(DbtJit *jit, uint32_t id, MmuContext context, unsigned kind
     jit_unit_drop(jit, unit);
 }
 
-uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, bool write)
+uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, unsigned kind)
 {
     MmuContext context = context_of(jit->mode_key);
-    bool span = unit->block->sites_span >> insn & 1;
-    unsigned kind = write | (span ? JIT_SITE_SPAN : 0);
     const SitePool *pool = &pools[context][kind];
     uint32_t n = jit->next_site[context][kind]++ % pool->count;
     uint32_t number = pool->first + n;
     JitSiteOwner *owner = &jit->site_owners[number];
 
-    if (span && owner->unit != unit->id)
-        displace(jit, owner->unit, context, kind, n);
-    if (span) {
+    if (kind & JIT_SITE_SPAN) {
+        if (owner->unit != unit->id)
+            displace(jit, owner->unit, context, kind, n);
         jit->area->sites[number].tag = JIT_SITE_NONE;
         jit->area->limits[number - JIT_SPAN_FIRST].page = GUEST_PAGE_SIZE - size;
     }

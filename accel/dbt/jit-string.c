@@ -7,7 +7,8 @@
  * side does, and behind each piece the registers are exact, so that what the next one meets (a page that may not be
  * entered, a request to leave, an element across a page's end) is the interpreter's from there on. Overlaps and
  * flags are the host's: guest and host addresses differ by a constant, which is added back. A MOVS that goes beyond the
- * page is one call for all its pieces (jit-string-run.c).
+ * page is one call for all its pieces (jit-string-run.c). Before all that MOVS and STOS try to do without pieces
+ * (jit-string-span.c).
  *
  *     top: rsi -> host address in frame.temp ; rdi -> host address in frame.string[0]
  *          r10 = elements to the end of the page, at most rcx ; frame.string[1] = rcx - r10 ; rcx = r10
@@ -233,6 +234,8 @@ static bool emit_repeated(JitTranslator *t, const JitInsn *in)
     StringKind kind = kind_of(in);
     unsigned size = in->insn->op_size;
     bool both = kind.source && kind.destination;
+    bool spans = kind.writes && !t->is32 && !jit_is_hashed(t, t->index);
+    uint32_t done = spans ? jit_emit_string_span(t, in, kind.source) : 0;
     uint32_t top = t->hot->at, out = emit_checks(t, kind, (unsigned)__builtin_ctz(size));
 
     emit_split_count(t);
@@ -256,6 +259,8 @@ static bool emit_repeated(JitTranslator *t, const JitInsn *in)
     emit_again(t, in, !kind.writes && kind.destination, top);
     if (out)
         emit_patch(t->cold, out, t->hot->at);
+    if (done)
+        emit_patch(t->hot, done, t->hot->at);
     return true;
 }
 

@@ -209,6 +209,8 @@ void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
+/* A site for the instruction, whose runs are counted if it is being watched: its number. Changes flags. */
+uint32_t jit_emit_site(JitTranslator *t, unsigned size, bool write, bool span);
 /* HOST_ADDR: linear address to host address, by the tables. Changes flags and HOST_TEMP. */
 void jit_emit_table(JitTranslator *t, unsigned size, bool write);
 /* Loads those vector registers (JIT_VECTORS_*) that are not. */
@@ -261,6 +263,10 @@ bool jit_emit_leave(JitTranslator *t, const JitInsn *in);
 void jit_emit_sp_add(JitTranslator *t, int32_t bytes);
 /* --- jit-string.c --- */
 bool jit_emit_string(JitTranslator *t, const JitInsn *in);
+/* --- jit-string-span.c --- */
+/* A repeated MOVS or STOS as one of the host's if what it works on lies in spans; else goes on behind. The rel32 of the jump to
+ * the instruction's end. */
+uint32_t jit_emit_string_span(JitTranslator *t, const JitInsn *in, bool source);
 bool jit_fits_string(const JitTranslator *t, const JitInsn *in);
 
 /* --- jit-system.c --- */

@@ -20,6 +20,7 @@
  *     jit-stack.c      push and pop
  *     jit-string.c     string instructions
  *     jit-string-run.c those that go on behind a page's end
+ *     jit-string-span.c those whose pages lie together
  *     jit-gather.c     gathers
  *     jit-x87.c        x87 and MMX registers in the host's
  *     jit-call.c       SYSCALL and SYSRET
@@ -517,8 +518,8 @@ bool jit_unit_is_back(const DbtJit *jit, const DbtBlock *block, uint64_t rip);
 /* --- jit-site.c --- */
 void jit_sites_init(DbtJit *jit);
 void jit_sites_release(DbtJit *jit);
-/* A site for accesses of so many bytes by an instruction of the unit being made: its number. */
-uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, bool write);
+/* A site of this kind for accesses of so many bytes by an instruction of the unit being made: its number. */
+uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, unsigned kind);
 /* Where the entry, the limit of its span, and the count of its runs, are from GS. */
 uint32_t jit_site_offset(const DbtJit *jit, uint32_t number);
 uint32_t jit_site_limit_offset(const DbtJit *jit, uint32_t number);

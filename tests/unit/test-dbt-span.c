@@ -48,6 +48,21 @@ GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
                "mov $2, %edi\n" STORE "call *%r11\n mov %eax, %r13d\n"
                "mov $3, %edi\n" STORE "call *%r11\n");
+/* 0x5123 bytes from the third byte of the first page to the fifth of page 8, and back to where they were, 400 times. */
+GUEST(copy, "mov $400, %ebp\n"
+            "1: mov $0x20003, %esi\n mov $0x28005, %edi\n mov $0x5123, %ecx\n stc\n rep movsb\n adc %rcx, %r15\n"
+            "mov $0x28005, %esi\n mov $0x20003, %edi\n mov $0x1448, %ecx\n rep movsl\n"
+            "dec %ebp\n jnz 1b\n");
+/* Each byte becomes the one before it, which has become its own predecessor. */
+GUEST(overlap, WALK "mov $400, %ebp\n"
+               "1: mov $0x20000, %esi\n lea 1(%rsi), %edi\n mov $0x7ffe, %ecx\n rep movsb\n dec %ebp\n jnz 1b\n");
+/* The code in the middle becomes RETs after it has run. */
+GUEST(overwrite, "mov $400, %ebp\n mov $0xb8, %eax\n"
+                 "1: mov $0x26000, %edi\n mov $0x6000, %ecx\n rep stosb\n dec %ebp\n jnz 1b\n"
+                 "call *%r11\n mov %eax, %r12d\n"
+                 "mov $0xc3, %eax\n mov $0x20000, %edi\n mov $0x1000, %ecx\n rep stosq\n"
+                 "mov $7, %eax\n call *%r11\n");
+GUEST(too_many, "mov $0x20000, %edi\n mov $1, %ecx\n shl $61, %rcx\n or $1, %rcx\n mov %rcx, %r12\n xor %eax, %eax\n rep stosq\n");
 GUEST(map_change, WALK "mov %eax, %r12d\n out %al, $0xe8\n" WALK);
 
 static DbtVcpu *vcpu_of(Rig *rig)
@@ -58,6 +73,11 @@ static DbtVcpu *vcpu_of(Rig *rig)
 static uint64_t *pte(Rig *rig, unsigned page)
 {
     return (uint64_t *)rig_mem(rig, 0x1000) + RIG_DATA / PAGE + page;
+}
+
+static uint64_t gpa_of(Rig *rig, unsigned page)
+{
+    return *pte(rig, page) & -(uint64_t)PAGE;
 }
 
 /* Page n goes to this page of memory, whose first word becomes n + 1. */
@@ -159,7 +179,7 @@ static void an_access_may_lie_across_two_pages_of_a_span(void **state)
 
         layouts[l](rig);
         for (unsigned i = 0; i + 1 < PAGES; i++) {
-            memcpy(rig_mem(rig, (*pte(rig, i) & ~(uint64_t)PTE_BITS) + PAGE - 4), &low, sizeof(low));
+            memcpy(rig_mem(rig, gpa_of(rig, i) + PAGE - 4), &low, sizeof(low));
             sum += low + ((uint64_t)(i + 2) << 32);
         }
         start(rig);
@@ -212,12 +232,97 @@ static void a_span_of_stores_never_covers_code_that_was_run(void **state)
     RIG_LOAD(rig, rewrite);
     for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
         layouts[l](rig);
-        memcpy((uint8_t *)rig_mem(rig, *pte(rig, MIDDLE) & ~(uint64_t)PTE_BITS) + 0x100, code, sizeof(code));
+        memcpy((uint8_t *)rig_mem(rig, gpa_of(rig, MIDDLE)) + 0x100, code, sizeof(code));
         start(rig);
         assert_int_equal(rig_run(rig, 0), -1);
         assert_int_equal(s->gpr[GPR_R12], 1);
         assert_int_equal(s->gpr[GPR_R13], 2);
         assert_int_equal(s->gpr[GPR_RAX], 3);
+    }
+}
+
+static void fill(Rig *rig, unsigned page, uint8_t seed)
+{
+    uint8_t *at = rig_mem(rig, gpa_of(rig, page));
+
+    for (unsigned i = 0; i < PAGE; i++)
+        at[i] = (uint8_t)(seed + i * 7 + (i >> 8));
+}
+
+static uint8_t byte_at(Rig *rig, uint64_t linear)
+{
+    return *((uint8_t *)rig_mem(rig, gpa_of(rig, (unsigned)(linear - RIG_DATA) / PAGE)) + linear % PAGE);
+}
+
+static void a_copy_goes_over_pages_wherever_they_are(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, copy);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        for (unsigned i = 0; i < PAGES; i++)
+            fill(rig, i, (uint8_t)(i * 31));
+        start(rig);
+        s->gpr[GPR_R15] = 0;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R15], 400);
+        assert_true(s->gpr[GPR_RSI] == 0x28005 + 0x5120 && s->gpr[GPR_RDI] == 0x20003 + 0x5120);
+        for (unsigned i = 0; i < 0x5123; i++) {
+            assert_int_equal(byte_at(rig, 0x28005 + i), byte_at(rig, 0x20003 + i));
+            assert_int_equal(byte_at(rig, 0x20003 + i), (uint8_t)((i + 3) / PAGE * 31 + (i + 3) % PAGE * 7 + ((i + 3) % PAGE >> 8)));
+        }
+        assert_int_equal(byte_at(rig, 0x28005 + 0x5123), (uint8_t)(13 * 31 + 0x128 * 7 + 1));
+    }
+}
+
+static void a_copy_onto_itself_repeats_its_first_byte(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, overlap);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        for (unsigned i = 0; i < 0x7fff; i++)
+            assert_int_equal(byte_at(rig, RIG_DATA + i), 1);
+        assert_int_equal(byte_at(rig, RIG_DATA + 0x7fff), 0);
+    }
+}
+
+static void strings_over_code_that_was_run_replace_it(void **state)
+{
+    static const uint8_t code[] = {0xb8, 5, 0, 0, 0, 0xc3}; /* mov eax, 5; ret */
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, overwrite);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        memcpy((uint8_t *)rig_mem(rig, gpa_of(rig, MIDDLE)) + 0x100, code, sizeof(code));
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], 5);
+        assert_int_equal(s->gpr[GPR_RAX], 7);
+    }
+}
+
+/* It ends at the first page that is not there; what RCX has too many of does not count as few. */
+static void a_string_longer_than_memory_faults_where_that_ends(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, too_many);
+    together(rig);
+    for (unsigned round = 0; round < 3; round++) {
+        start(rig);
+        *pte(rig, PAGES) &= ~1ull;
+        assert_int_equal(rig_run(rig, 0), 14);
+        assert_true(s->cr2 == RIG_DATA + PAGES * PAGE);
+        assert_true(s->gpr[GPR_RDI] == s->cr2 && s->gpr[GPR_R12] - s->gpr[GPR_RCX] == PAGES * PAGE / 8);
     }
 }
 
@@ -251,7 +356,7 @@ static void a_device_put_over_a_page_in_the_middle_takes_the_span(void **state)
         memory_region_init_io(&device, &ones, NULL, "device", PAGE);
         memory_region_init_io(&port, &map, &device, "map", 1);
         memory_region_set_enabled(&device, false);
-        memory_region_add(&rig->machine->memory_root, *pte(rig, MIDDLE) & ~(uint64_t)PTE_BITS, &device, 1);
+        memory_region_add(&rig->machine->memory_root, gpa_of(rig, MIDDLE), &device, 1);
         memory_region_add(&rig->machine->io_root, PORT_MAP, &port, 0);
         machine_unlock();
         start(rig);
@@ -276,6 +381,10 @@ int main(void)
         RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
+        RIG_CASE(a_copy_goes_over_pages_wherever_they_are),
+        RIG_CASE(a_copy_onto_itself_repeats_its_first_byte),
+        RIG_CASE(strings_over_code_that_was_run_replace_it),
+        RIG_CASE(a_string_longer_than_memory_faults_where_that_ends),
         RIG_CASE(a_device_put_over_a_page_in_the_middle_takes_the_span),
     };
 
