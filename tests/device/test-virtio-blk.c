@@ -552,6 +552,49 @@ static void a_drive_with_if_virtio_gets_its_device(void **state)
     unlink(path);
 }
 
+static void block_sizes_and_topology_are_as_the_user_says(void **state)
+{
+    Disk *d = disk_new("", ",logical_block_size=1024,physical_block_size=4096,min_io_size=8192,opt_io_size=65536", false);
+    QTest *qt = d->drv.qt;
+
+    vd_start(&d->drv, &d->ring, F_ALL, 16);
+    assert_int_equal(qt_readl(qt, VD_CONFIG), SECTORS); /* in 512 bytes whatever the blocks' size */
+    assert_int_equal(qt_readl(qt, VD_CONFIG + 20), 1024);
+    assert_int_equal(qt_readl(qt, VD_CONFIG + 24), 2 | 8 << 16); /* 4 blocks in a physical one; 8 are the smallest good transfer */
+    assert_int_equal(qt_readl(qt, VD_CONFIG + 28), 64);
+    assert_int_equal(request(d, T_IN, 2, 1024), S_OK);
+    assert_int_equal(request(d, T_IN, 1, 1024), S_IOERR);
+    assert_int_equal(request(d, T_IN, 2, 512), S_IOERR);
+    disk_end(d);
+}
+
+static void a_graph_of_nodes_in_json_is_a_disk(void **state)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("vmm-blk-XXXXXX", &path, NULL);
+    Disk d = { .fd = fd, .path = path };
+
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    assert_int_equal(pwrite(fd, "window", 6, 8192), 6);
+    g_autofree char *args = g_strdup_printf("-m 8 -blockdev {\"driver\":\"file\",\"node-name\":\"f0\",\"filename\":\"%s\"} "
+                                            "-blockdev {\"driver\":\"raw\",\"node-name\":\"n0\",\"file\":\"f0\",\"offset\":8192,"
+                                            "\"size\":4096} -device virtio-blk-pci,drive=n0,addr=5", path);
+    vd_open(&d.drv, qt_start(args), SLOT, false);
+    vd_start(&d.drv, &d.ring, F_ALL, 16);
+    assert_int_equal(qt_readl(d.drv.qt, VD_CONFIG), 8);
+    assert_int_equal(request(&d, T_IN, 0, 512), S_OK);
+    char data[6];
+    qt_read(d.drv.qt, DATA, data, sizeof(data));
+    assert_memory_equal(data, "window", sizeof(data));
+    fill(&d, DATA, 0x5a, 512);
+    assert_int_equal(request(&d, T_OUT, 7, 512), S_OK);
+    assert_int_equal(request(&d, T_OUT, 8, 512), S_IOERR);
+    expect_file(&d, 16 + 7, 0x5a);
+    assert_true(qt_end(d.drv.qt));
+    close(fd);
+    unlink(path);
+}
+
 #define disk_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -575,6 +618,8 @@ int main(void)
         cmocka_unit_test(a_reset_with_requests_out_leaves_a_working_disk),
         cmocka_unit_test(a_limit_holds_back_what_comes_too_fast),
         cmocka_unit_test(a_drive_with_if_virtio_gets_its_device),
+        cmocka_unit_test(block_sizes_and_topology_are_as_the_user_says),
+        cmocka_unit_test(a_graph_of_nodes_in_json_is_a_disk),
         disk_test(a_queue_reset_waits_for_its_requests),
     };
 

@@ -507,6 +507,25 @@ static void a_raw_file_is_written_zeroed_and_read(void **state)
     drop_image(path);
 }
 
+static void a_file_of_odd_size_ends_with_a_whole_sector(void **state)
+{
+    char *path = temp_image(1000);
+    BlockNode *node = block_node_open_file(path, "raw", BLOCK_OPEN_RDWR, NULL);
+    uint8_t buf[512], byte = 0x77;
+
+    assert_non_null(node);
+    assert_int_equal(block_node_size(node), 1024);
+    assert_int_equal(block_pwrite(node, 999, &byte, 1, 0), 0);
+    assert_int_equal(block_pread(node, 512, buf, 512), 0);
+    assert_int_equal(buf[487], 0x77);
+    assert_int_equal(buf[488], 0);
+    assert_int_equal(buf[511], 0);
+    assert_int_equal(block_pwrite(node, 1023, &byte, 1, 0), 0);
+    assert_int_equal(block_pwrite(node, 1024, &byte, 1, 0), -EIO);
+    block_node_unref(node);
+    drop_image(path);
+}
+
 static off_t blocks_of(const char *path)
 {
     struct stat st;
@@ -742,6 +761,7 @@ int main(void)
         cmocka_unit_test(a_medium_can_be_ejected_and_another_inserted),
         cmocka_unit_test(a_drive_belongs_to_one_device),
         cmocka_unit_test(a_raw_file_is_written_zeroed_and_read),
+        cmocka_unit_test(a_file_of_odd_size_ends_with_a_whole_sector),
         cmocka_unit_test(zeroes_and_discards_give_the_hosts_space_back),
         cmocka_unit_test(a_guessed_raw_image_never_becomes_another_format),
         cmocka_unit_test(a_guessed_images_header_names_no_file),
