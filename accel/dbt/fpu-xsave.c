@@ -6,6 +6,7 @@
  * XRSTOR and is permitted, not required. Component offsets are those of the guest's CPUID leaf 0Dh.
  */
 #include "accel/dbt/fpu.h"
+#include "accel/dbt/mmu.h"
 #include "accel/dbt/native.h"
 #include "accel/dbt/sys.h"
 
@@ -20,6 +21,8 @@ typedef struct XsaveArea {
     uint64_t rfbm;
     unsigned vecs;
     bool wide;
+    uint8_t *host;     /* of its first host_len bytes, if they lie in a page that is known ... */
+    unsigned host_len; /* ... 0 once memory was reached by another way, which may have moved it */
 } XsaveArea;
 
 static uint32_t component_offset(const XsaveArea *x, unsigned component, uint64_t compact)
@@ -47,24 +50,45 @@ static uint64_t area_address(const XsaveArea *x, uint32_t offset)
     return (x->ea + offset) & size_mask(x->insn->addr_size);
 }
 
-static bool area_write(const XsaveArea *x, uint32_t offset, const void *buf, unsigned len)
+static bool area_write(XsaveArea *x, uint32_t offset, const void *buf, unsigned len)
 {
+    if (range_ok(offset, len, x->host_len)) {
+        memcpy(x->host + offset, buf, len);
+        return true;
+    }
+    x->host_len = 0;
     return dbt_mem_write(x->v, x->insn->seg, area_address(x, offset), buf, len);
 }
 
-static bool area_read(const XsaveArea *x, uint32_t offset, void *buf, unsigned len)
+static bool area_read(XsaveArea *x, uint32_t offset, void *buf, unsigned len)
 {
+    if (range_ok(offset, len, x->host_len)) {
+        memcpy(buf, x->host + offset, len);
+        return true;
+    }
+    x->host_len = 0;
     return dbt_mem_read(x->v, x->insn->seg, area_address(x, offset), buf, len);
 }
 
+/* What is in the first page, if nothing about it needs a look at each access. */
+static void find_host(XsaveArea *x, uint64_t linear, MmuAccess access)
+{
+    const DbtVcpu *v = x->v;
+    bool flat = (access == MMU_READ ? v->flat_read : v->flat_read & v->flat_write) >> x->insn->seg & 1;
+
+    x->host = flat ? dbt_host_span(x->v, linear, access, &x->host_len) : NULL;
+    if (!x->host || v->journaling)
+        x->host_len = 0;
+}
+
 /* The checks common to all of them; false: v->fault is set. */
-static bool area_open(XsaveArea *x, DbtVcpu *v, const DbtInsn *insn)
+static bool area_open(XsaveArea *x, DbtVcpu *v, const DbtInsn *insn, MmuAccess access)
 {
     const CpuState *s = v->state;
     uint64_t linear;
 
     *x = (XsaveArea){
-        v, insn, dbt_ea(v, insn), 0, v->code_bits == 64 ? 16 : 8, insn->sub & XSAVE_WIDE};
+        .v = v, .insn = insn, .ea = dbt_ea(v, insn), .vecs = v->code_bits == 64 ? 16 : 8, .wide = insn->sub & XSAVE_WIDE};
     x->rfbm = s->xcr0 & (s->gpr[GPR_RDX] << 32 | (uint32_t)s->gpr[GPR_RAX]);
     if (!(s->cr4 & CR4_OSXSAVE)) {
         dbt_fault(v, EXC_UD);
@@ -81,11 +105,12 @@ static bool area_open(XsaveArea *x, DbtVcpu *v, const DbtInsn *insn)
         dbt_fault_error(v, EXC_GP, 0);
         return false;
     }
+    find_host(x, linear, access);
     return true;
 }
 
 /* The legacy region: x87 in bytes 0..23 and 32..159, MXCSR in 24..31, XMM from 160 on. */
-static bool save_legacy(const XsaveArea *x, uint64_t components, bool mxcsr)
+static bool save_legacy(XsaveArea *x, uint64_t components, bool mxcsr)
 {
     const CpuState *s = x->v->state;
     uint8_t image[FXSAVE_SIZE] __attribute__((uninitialized));
@@ -100,7 +125,7 @@ static bool save_legacy(const XsaveArea *x, uint64_t components, bool mxcsr)
            (!(components & XCR0_SSE) || area_write(x, FX_XMM, image + FX_XMM, 16 * x->vecs));
 }
 
-static bool save_extended(const XsaveArea *x, uint64_t components, uint64_t compact)
+static bool save_extended(XsaveArea *x, uint64_t components, uint64_t compact)
 {
     uint8_t image[1024] __attribute__((uninitialized));
 
@@ -125,7 +150,7 @@ DbtStep fpu_xsave(DbtVcpu *v, const DbtInsn *insn)
     XsaveArea x;
 
     dbt_jit_x87_home(v);
-    if (!area_open(&x, v, insn)) {
+    if (!area_open(&x, v, insn, MMU_WRITE)) {
         return DBT_FAULT;
     }
     in_use = fpu_in_use(v->state, x.vecs);
@@ -177,7 +202,7 @@ typedef struct XsaveImage {
 } XsaveImage;
 
 /* All of it, so that a fault has changed nothing. */
-static bool image_read(const XsaveArea *x, XsaveImage *image, const uint64_t header[8])
+static bool image_read(XsaveArea *x, XsaveImage *image, const uint64_t header[8])
 {
     uint64_t compact = header[1];
 
@@ -239,7 +264,7 @@ DbtStep fpu_xrstor(DbtVcpu *v, const DbtInsn *insn)
     XsaveArea x;
 
     dbt_jit_x87_home(v);
-    if (!area_open(&x, v, insn) || !area_read(&x, XSAVE_HEADER, header, sizeof(header))) {
+    if (!area_open(&x, v, insn, MMU_READ) || !area_read(&x, XSAVE_HEADER, header, sizeof(header))) {
         return DBT_FAULT;
     }
     if (!header_is_valid(&x, header)) {
