@@ -9,7 +9,8 @@
  * range known when the unit is made. The first of them to run checks that the whole range is in one page; the
  * others go to their register plus the page's delta, which does not change while the unit runs: what may drop an
  * entry happens in the interpreter, and that ends the unit then (jit_interpret, by tlb_epoch). Loads
- * join accesses that were checked for writing, but not the other way round.
+ * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
+ * which would say that the page was written: the page has to be known as writable, or else each goes by itself.
  *
  * Where the range does not lie in one page, or its page may have no entry, nothing has happened yet: the unit is
  * left for another one from this instruction on, without groups (JitUnit.plain).
@@ -85,6 +86,15 @@ static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const Grou
     int64_t low = s->shift[a->base] + a->disp, high = low + a->size;
 
     in->shift = s->shift[a->base];
+    if (a->write && !s->open[a->base][true] && s->open[a->base][false]) {
+        JitGroup *g = &t->groups[s->open[a->base][false] - 1];
+
+        if (join(g, low, high)) {
+            g->write = g->known = true;
+            in->group = s->open[a->base][true] = s->open[a->base][false];
+            return;
+        }
+    }
     for (unsigned write = 2; write-- > a->write;) {
         unsigned open = s->open[a->base][write];
 

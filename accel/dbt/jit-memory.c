@@ -328,6 +328,7 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
     bool again = low->base != HOST_ADDR && !(low->base == GPR_RAX && jit_flags_live(t));
     uint8_t distance = again ? HOST_ADDR : HOST_TEMP;
     uint32_t retry;
+    JitMiss *miss;
 
     if (!again)
         emit_address_sum(t, low, true);
@@ -338,16 +339,23 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
         emit_lea(t->hot, true, HOST_ADDR, low);
     else
         emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-    compare_site(t, distance, g->site, retry, size, g->write)->plain = true;
+    miss = compare_site(t, distance, g->site, retry, size, g->write);
+    miss->plain = true;
+    miss->known = g->known;
     jit_emit_unpark_flags(t);
     load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
 }
 
 static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAddress *low, unsigned size)
 {
+    JitMiss *miss;
+
     emit_address_sum(t, low, true);
     jit_emit_park_flags(t, true);
-    check_table(t, size, g->write)->plain = true;
+    miss = check_table(t, size, g->write);
+    miss->plain = true;
+    if (g->known)
+        miss->kind = JIT_MISS_INTERPRET;
     use_table_delta(t, HOST_LOAD, HOST_TEMP, g->write);
     jit_emit_unpark_flags(t);
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, group_slot(g));
@@ -513,18 +521,20 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
 {
     const JitGlue *glue = &t->jit->glue;
     MmuContext context = jit_context(t);
+    JitFill fill;
     uint32_t retry;
 
     switch (miss->kind) {
     case JIT_MISS_SITE:
     case JIT_MISS_SITE_DISTANCE:
         emit_mov_imm(t->cold, HOST_TEMP, miss->site);
+        fill = miss->known ? JIT_FILL_KNOWN : miss->write ? JIT_FILL_WRITE : JIT_FILL_READ;
         if (miss->span)
-            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_span[context][miss->write]
-                                                           : glue->fill_span_distance[context][miss->write]);
+            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_span[context][fill]
+                                                           : glue->fill_span_distance[context][fill]);
         else
-            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_site[context][miss->write]
-                                                           : glue->fill_site_distance[context][miss->write]);
+            emit_call(t->cold, miss->kind == JIT_MISS_SITE ? glue->fill_site[context][fill]
+                                                           : glue->fill_site_distance[context][fill]);
         break;
     case JIT_MISS_TABLE:
         emit_call(t->cold, glue->fill_table_distance[context][miss->write]);

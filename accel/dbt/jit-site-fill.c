@@ -157,6 +157,18 @@ static void call_fill(DbtJit *jit, JitEmit *e, MmuContext context, bool write, u
     failed[1] = emit_jcc(e, HOST_E, 0);
 }
 
+/* The page is in no table: goes on at again when it is, or by the jumps if it cannot be, or is not to be. */
+static void fill_table(DbtJit *jit, JitEmit *e, MmuContext context, JitFill fill, uint32_t again, uint32_t failed[2])
+{
+    if (fill != JIT_FILL_KNOWN) {
+        call_fill(jit, e, context, fill == JIT_FILL_WRITE, failed);
+        emit_jmp(e, again);
+        return;
+    }
+    failed[0] = emit_jmp(e, 0);
+    failed[1] = emit_jmp(e, 0); /* nobody gets here */
+}
+
 static void push_scratch(JitEmit *e)
 {
     push(e, GPR_RCX);
@@ -197,14 +209,14 @@ static uint32_t store_page(DbtJit *jit, JitEmit *e)
     return emit_jmp(e, 0);
 }
 
-static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
+static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, JitFill fill)
 {
-    int32_t table = mmu_table_offset(context, write);
+    int32_t table = mmu_table_offset(context, fill != JIT_FILL_READ);
     uint32_t crosses, tired, again, missing, full, failed[2];
 
-    jit->glue.fill_site_distance[context][write] = e->at;
+    jit->glue.fill_site_distance[context][fill] = e->at;
     emit_gs(e, true, HOST_ADD, GPR_R10, GPR_R11, 0);
-    jit->glue.fill_site[context][write] = e->at;
+    jit->glue.fill_site[context][fill] = e->at;
     push_scratch(e);
     crosses = jump_if_crosses(e, 0);
     tired = count_miss(jit, e);
@@ -213,8 +225,7 @@ static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, bool wri
     full = store_page(jit, e);
 
     emit_patch(e, missing, e->at);
-    call_fill(jit, e, context, write, failed);
-    emit_jmp(e, again);
+    fill_table(jit, e, context, fill, again, failed);
 
     emit_patch(e, tired, e->at);
     emit_gs(e, false, 0xc7, 0, HOST_NO_REG, AREA(jit, site_tired));
@@ -240,14 +251,15 @@ static void jump_unless_plain(JitEmit *e, int32_t limit, uint32_t jumps[2])
 }
 
 /* The same for one that holds a span: it gets a page if it is empty; the rest is jit_span_refill's. */
-static void glue_fill_span(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
+static void glue_fill_span(DbtJit *jit, JitEmit *e, MmuContext context, JitFill fill)
 {
+    bool write = fill != JIT_FILL_READ;
     int32_t limit = AREA(jit, limits) - AREA(jit, sites[JIT_SPAN_FIRST]);
     uint32_t again, missing, refill[2], useless, full, failed[2];
 
-    jit->glue.fill_span_distance[context][write] = e->at;
+    jit->glue.fill_span_distance[context][fill] = e->at;
     emit_gs(e, true, HOST_ADD, GPR_R10, GPR_R11, 0);
-    jit->glue.fill_span[context][write] = e->at;
+    jit->glue.fill_span[context][fill] = e->at;
     push_scratch(e);
     again = e->at;
     missing = look_up(e, mmu_table_offset(context, write));
@@ -257,8 +269,7 @@ static void glue_fill_span(DbtJit *jit, JitEmit *e, MmuContext context, bool wri
     full = store_page(jit, e);
 
     emit_patch(e, missing, e->at);
-    call_fill(jit, e, context, write, failed);
-    emit_jmp(e, again);
+    fill_table(jit, e, context, fill, again, failed);
 
     emit_patch(e, refill[0], e->at);
     emit_patch(e, refill[1], e->at);
@@ -302,10 +313,11 @@ static void glue_fill_table(DbtJit *jit, JitEmit *e, MmuContext context, bool wr
 void jit_sites_glue(DbtJit *jit, JitEmit *e)
 {
     for (unsigned context = 0; context < MMU_CONTEXTS; context++) {
-        for (unsigned write = 0; write < 2; write++) {
-            glue_fill_site(jit, e, context, write);
-            glue_fill_span(jit, e, context, write);
-            glue_fill_table(jit, e, context, write);
+        for (JitFill fill = 0; fill < JIT_FILLS; fill++) {
+            glue_fill_site(jit, e, context, fill);
+            glue_fill_span(jit, e, context, fill);
         }
+        glue_fill_table(jit, e, context, false);
+        glue_fill_table(jit, e, context, true);
     }
 }

@@ -62,6 +62,7 @@ typedef struct JitMiss {
     uint32_t retry; /* where the check begins */
     bool write;
     bool plain;     /* what cannot be filled is left to a unit without groups */
+    bool known;     /* so is what no table has */
     bool span;      /* the site holds spans */
     uint32_t site;  /* from GS */
     uint64_t address;
@@ -73,6 +74,7 @@ typedef struct JitMiss {
 typedef struct JitGroup {
     uint8_t base;      /* guest register */
     bool write, seen;
+    bool known;        /* it begins with loads: nothing is to be walked for it */
     bool hashed;       /* by the tables: the delta is in frame.group[slot], else in the site */
     bool checked;      /* the check has been emitted */
     unsigned count, slot;

@@ -268,6 +268,9 @@ typedef struct JitGlueCall {
     uint32_t begin, end, depth;
 } JitGlueCall;
 
+/* What a site is filled for. KNOWN: for writing, if a table has the page. */
+typedef enum JitFill { JIT_FILL_READ, JIT_FILL_WRITE, JIT_FILL_KNOWN, JIT_FILLS } JitFill;
+
 /* Code all units use. The variants are for flags in EFLAGS and in frame.flags. */
 typedef struct JitGlue {
     uint32_t enter;
@@ -280,8 +283,8 @@ typedef struct JitGlue {
     uint32_t gather;       /* called (jit-gather.c) */
     /* Called with R11 = offset of the site from GS, R10 = the address, or its distance from the site's
      * tag: fills it from the table; ZF: done. R10 is the address then, and R11 lost. */
-    uint32_t fill_site[MMU_CONTEXTS][2], fill_site_distance[MMU_CONTEXTS][2];
-    uint32_t fill_span[MMU_CONTEXTS][2], fill_span_distance[MMU_CONTEXTS][2]; /* of those that hold spans */
+    uint32_t fill_site[MMU_CONTEXTS][JIT_FILLS], fill_site_distance[MMU_CONTEXTS][JIT_FILLS];
+    uint32_t fill_span[MMU_CONTEXTS][JIT_FILLS], fill_span_distance[MMU_CONTEXTS][JIT_FILLS]; /* of those that hold spans */
     /* The same for an entry of the tables: R10 is the address, or its distance from the tag of the entry
      * at offset R11 in the table. */
     uint32_t fill_table[MMU_CONTEXTS][2], fill_table_distance[MMU_CONTEXTS][2];

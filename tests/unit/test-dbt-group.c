@@ -17,6 +17,7 @@
 #define NEXT (RIG_DATA + PAGE)
 #define PTE_PRESENT 1u
 #define PTE_WRITABLE 2u
+#define PTE_DIRTY 0x40u
 
 static uint64_t *pte(Rig *rig, uint64_t linear)
 {
@@ -129,6 +130,47 @@ static void a_load_says_nothing_about_stores(void **state)
     }
 }
 
+/* The load's check is the store's, which a fault may keep from happening. */
+GUEST(load_fault_store, "mov (%rbx), %rcx\n xor %edx, %edx\n xor %r8d, %r8d\n div %r8\n mov %rax, 8(%rbx)");
+GUEST(load_then_store, "mov (%rbx), %rcx\n inc %rcx\n mov %rcx, 8(%rbx)");
+
+static void only_a_store_that_happens_makes_a_page_dirty(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, load_fault_store);
+    for (unsigned round = 0; round < 3; round++) {
+        *pte(rig, NEXT) &= ~(uint64_t)PTE_DIRTY;
+        assert_int_equal(run(rig, NEXT), 0);
+        assert_false(*pte(rig, NEXT) & PTE_DIRTY);
+    }
+    RIG_LOAD(rig, load_then_store);
+    for (unsigned round = 0; round < 3; round++) {
+        *pte(rig, NEXT) &= ~(uint64_t)PTE_DIRTY;
+        assert_int_equal(run(rig, NEXT), -1);
+        assert_true(*pte(rig, NEXT) & PTE_DIRTY);
+    }
+}
+
+/* Not all that is loaded from can be stored to. */
+static void a_load_before_a_store_needs_no_right_to_write(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, load_then_store);
+    for (unsigned round = 0; round < 3; round++) {
+        memset(rig_mem(rig, NEXT), 0, 16);
+        *pte(rig, NEXT) &= ~(uint64_t)PTE_WRITABLE;
+        assert_int_equal(run(rig, NEXT), 14);
+        assert_true(s->cr2 == NEXT + 8);
+        assert_int_equal(s->gpr[GPR_RCX], 1);
+        *pte(rig, NEXT) |= PTE_WRITABLE;
+        assert_int_equal(run(rig, NEXT), -1);
+        assert_int_equal(*(uint8_t *)rig_mem(rig, NEXT + 8), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +178,8 @@ int main(void)
         RIG_CASE(the_stack_may_end_its_page_anywhere),
         RIG_CASE(a_fault_is_that_of_the_access_it_belongs_to),
         RIG_CASE(a_load_says_nothing_about_stores),
+        RIG_CASE(only_a_store_that_happens_makes_a_page_dirty),
+        RIG_CASE(a_load_before_a_store_needs_no_right_to_write),
     };
 
     core_init();
