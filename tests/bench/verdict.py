@@ -10,7 +10,7 @@ import re
 import time
 
 BUSY = 0.4         # CPUs that others used; the kernel's own threads, which work for us, take some
-RESOLUTION = 0.03  # by which the best of some runs of one and the same program differ
+RESOLUTION = 0.03  # as close as the best of a few runs of one and the same program come to each other, or less close
 WAITING = 1 / 3    # of the time a program waits for its disk that much or more
 HEADING_END = ["time", "CPU time", "goal", ""]
 
