@@ -435,6 +435,8 @@ static void ram_read(const uint8_t *host, void *buf, unsigned len)
 {
     if (is_scalar(len))
         store_le(buf, mmu_host_load(host, len), len);
+    else if (len == 16) /* a descriptor: of a known size, as compilers make REP MOVS of others */
+        memcpy(buf, host, 16);
     else
         memcpy(buf, host, len);
 }
