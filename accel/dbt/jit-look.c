@@ -223,6 +223,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "flushes", t.jit.flushes);
     line(out, "code-pages.written", t.jit.pages_changed);
     line(out, "run.entries", t.jit.entries);
+    line(out, "run.jump-misses", t.jit.jump_misses);
     line(out, "run.interpreted", t.jit.interpreted);
     line(out, "run.compared", t.jit.compared);
     line(out, "windows.pages", t.mmu.windowed);

@@ -225,8 +225,10 @@ static void note_arrival(DbtJit *jit, JitUnit *u)
     if (jit->pending_exit && jit->exits[jit->pending_exit - 1].rip == u->rip &&
         jit->exits[jit->pending_exit - 1].plain == u->plain)
         jit_unit_link(jit, &jit->exits[jit->pending_exit - 1], u);
-    if (jit->jumped)
+    if (jit->jumped) {
+        jit->stats.jump_misses++;
         jit_unit_remember_jump(jit, u);
+    }
     jit->pending_exit = 0;
     jit->jumped = false;
 }

@@ -59,7 +59,8 @@
 /* --- What is addressed through GS: MmuEntry tables[MMU_TABLES_ALL][MMU_TLB_SIZE], then this. --- */
 
 #define JIT_MODES 16
-#define JIT_JUMP_BITS 13
+#define JIT_MODES_USUAL 6 /* of Linux with 64-bit programs; areas of the others are never touched */
+#define JIT_JUMP_BITS 15
 #define JIT_ITLB_SIZE 4096u /* the text of a kernel: its pages do not displace each other */
 
 /* The jump cache: where the code for an indirect branch's target is. An address is in one of a pair of entries,
@@ -297,7 +298,8 @@ typedef struct JitStats {
     uint64_t units, insns, code_bytes, flushes, pages_changed, units_dropped;
     uint64_t fallbacks; /* instructions translated into a call of the interpreter */
     uint64_t compared; /* units in lock-step */
-    uint64_t entries, links, interpreted, indirect_misses;
+    uint64_t entries, links, interpreted;
+    uint64_t jump_misses; /* indirect branches the jump cache did not know */
     uint64_t moved;       /* to another linear address */
     uint64_t hot;         /* blocks that got hot */
     uint64_t sites_adapted; /* units made anew because their sites missed */

@@ -143,7 +143,7 @@ bool mmu_fill(DbtVcpu *v, uint64_t linear, MmuAccess access, MmuContext context)
 
 /* Memory of the vCPU's for translated code, and how far behind the tables it lies. */
 struct JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset);
-/* All memory of one vCPU's TLBs and jump caches. */
+/* All memory of one vCPU's TLBs and jump caches, for as many modes as there usually are. */
 size_t dbt_mmu_size(void);
 
 /* --- window.c --- */

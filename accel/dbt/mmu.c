@@ -597,7 +597,7 @@ static size_t tables_size(void)
 
 size_t dbt_mmu_size(void)
 {
-    return tables_size() + sizeof(DbtMmu);
+    return tables_size() + sizeof(DbtMmu) - (JIT_MODES - JIT_MODES_USUAL) * sizeof(JitModeArea);
 }
 
 JitArea *dbt_mmu_area(DbtVcpu *v, uint32_t *offset)

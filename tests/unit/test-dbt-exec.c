@@ -405,6 +405,59 @@ static void popa_restores_all_but_the_stack_pointer(void **state)
     assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_STACK - 20), RIG_STACK); /* the pushed ESP */
 }
 
+#define LOWEST 4u
+#define ROUNDS 300u
+
+GUEST(to_lowest, "1: jmp *%rdx\n 2: dec %rcx\n jnz 1b");
+GUEST(lowest, "nop\n nop\n nop\n inc %rax\n jmp *%rbx");
+
+static void jumps_to_the_lowest_addresses_arrive(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    for (unsigned target = 0; target < LOWEST; target++) {
+        RIG_LOAD(rig, to_lowest);
+        memcpy(rig_mem(rig, 0), lowest, (size_t)(lowest_end - lowest));
+        rig_mode(rig, 0, 64);
+        s->gpr[GPR_RAX] = 0;
+        s->gpr[GPR_RBX] = RIG_CODE + 2;
+        s->gpr[GPR_RCX] = ROUNDS;
+        s->gpr[GPR_RDX] = target;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_RAX], ROUNDS);
+    }
+}
+
+GUEST(to_many, "mov %rbx, %rdx\n mov $0x400, %ecx\n 1: jmp *%rdx\n 2: add $0x2000, %rdx\n dec %ecx\n jnz 1b");
+#define MANY_BACK 10u /* where 2 is */
+#define MANY 0x400u
+#define MANY_APART 0x2000u
+#define MANY_FIRST 0x200000u
+
+/* Their low bits are the same: a cache that goes by those finds the wrong ones. */
+static void indirect_jumps_know_targets_apart(void **state)
+{
+    static const uint8_t back[] = {0x48, 0x01, 0xd0, 0xff, 0xe6}; /* add %rdx, %rax ; jmp *%rsi */
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    uint64_t sum = 0;
+
+    for (uint32_t target = MANY_FIRST; target < MANY_FIRST + MANY * MANY_APART; target += MANY_APART) {
+        memcpy(rig_mem(rig, target), back, sizeof(back));
+        sum += target;
+    }
+    for (unsigned round = 0; round < 8; round++) {
+        RIG_LOAD(rig, to_many);
+        rig_mode(rig, 0, 64);
+        s->gpr[GPR_RAX] = 0;
+        s->gpr[GPR_RBX] = MANY_FIRST;
+        s->gpr[GPR_RSI] = RIG_CODE + MANY_BACK;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_true(s->gpr[GPR_RAX] == sum);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +477,8 @@ int main(void)
         RIG_CASE(a_loop_takes_an_interrupt_within_a_few_rounds),
         RIG_CASE(enter_copies_the_display),
         RIG_CASE(popa_restores_all_but_the_stack_pointer),
+        RIG_CASE(jumps_to_the_lowest_addresses_arrive),
+        RIG_CASE(indirect_jumps_know_targets_apart),
     };
 
     core_init();
