@@ -84,10 +84,23 @@ GENERAL static bool note_span(JitArea *area, uint32_t number, const Span *span)
     return true;
 }
 
-/* A miss between pages that a window could bring together. In one already they have one delta, and lie apart for the guest. */
-GENERAL static bool is_scattered(DbtMmu *mmu, const Span *span, const Span *was)
+/* The page beside the span on the way to where the site was before. */
+GENERAL static uint64_t beside(const Span *span, const Span *was)
 {
-    if (span->first >> 63 || (span->first ^ was->first) >> SPAN_BLOCK_BITS || span->delta == was->delta)
+    return was->first > span->last ? span->last + GUEST_PAGE_SIZE : span->first - GUEST_PAGE_SIZE;
+}
+
+/*
+ * A miss between pages that a window could bring together. With one delta they are in one already, but pages between them may
+ * not be.
+ */
+GENERAL static bool is_scattered(DbtMmu *mmu, const MmuEntry *entries, const Span *span, const Span *was)
+{
+    uint64_t next = beside(span, was);
+
+    if (span->first >> 63 || (span->first ^ was->first) >> SPAN_BLOCK_BITS)
+        return false;
+    if (span->delta == was->delta && entries[next >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1)].tag != next)
         return false;
     if (mmu->window_rest) {
         mmu->window_rest--;
@@ -98,15 +111,16 @@ GENERAL static bool is_scattered(DbtMmu *mmu, const Span *span, const Span *was)
 }
 
 /* A miss that happens again and again; false: the dispatcher is to look at it. */
-GENERAL static bool count_miss(DbtJit *jit, uint64_t page, uint32_t number, const Span *span, const Span *was)
+GENERAL static bool count_miss(DbtJit *jit, const MmuEntry *entries, uint64_t page, uint32_t number, const Span *span,
+                               const Span *was)
 {
     JitArea *area = jit->area;
 
-    if (!is_scattered(jit->v->mmu, span, was)) {
+    if (!is_scattered(jit->v->mmu, entries, span, was)) {
         area->site_tired = ++area->site_misses[number] == 0 ? JIT_SITE_MISSED : 0;
     } else if (jit->v->mmu->window_misses >= jit->v->mmu->window_due) {
         area->site_tired = JIT_SITE_SCATTERED;
-        area->scattered[0] = page;
+        area->scattered[0] = span->delta == was->delta ? beside(span, was) : page;
         area->scattered[1] = was->first;
     }
     return !area->site_tired;
@@ -126,7 +140,7 @@ GENERAL bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint
     span.first = reach(entries, &was, page, delta, -GUEST_PAGE_SIZE);
     span.last = reach(entries, &was, page, delta, GUEST_PAGE_SIZE);
     jit->stats.span_misses++;
-    if (!(was.delta == delta && span_has(&span, was.first)) && !count_miss(jit, page, number, &span, &was))
+    if (!(was.delta == delta && span_has(&span, was.first)) && !count_miss(jit, entries, page, number, &span, &was))
         return false;
     if (!note_span(jit->area, number, &span)) {
         site->tag = JIT_SITE_NONE;

@@ -19,6 +19,8 @@
 #define PAGE 0x1000u
 #define PAGES 16u
 #define MIDDLE 5u
+#define FAR 0x80000u
+#define FAR_PAGES 256u
 #define SPARE 0x100000u /* where memory lies that nothing goes to at first */
 #define PTE_BITS 3u     /* present, writable */
 #define PORT_MAP 0xe8u
@@ -39,6 +41,11 @@
 #define REMAP "mov %r8, (%r9)\n invlpg (%r10)\n"
 
 GUEST(walk, WALK);
+/* The same for FAR_PAGES pages at FAR, 97 pages further each time. */
+GUEST(leap, "mov $0x80000, %ebx\n mov $100, %ebp\n"
+            "1: xor %esi, %esi\n xor %eax, %eax\n"
+            "2: add (%rbx,%rsi), %eax\n add $0x61000, %esi\n and $0xfffff, %esi\n jnz 2b\n"
+            "dec %ebp\n jnz 1b\n");
 GUEST(straddle, "mov $0x20000, %ebx\n mov $400, %ebp\n"
                 "1: xor %esi, %esi\n xor %eax, %eax\n"
                 "2: add 4092(%rbx,%rsi), %rax\n add $4096, %esi\n cmp $0xf000, %esi\n jne 2b\n"
@@ -165,6 +172,32 @@ static void scattered_pages_are_brought_together(void **state)
     assert_int_equal(s->gpr[GPR_RAX], SUM);
     assert_true(v->jit->stats.span_misses - misses < 2 * PAGES);
     assert_int_equal(v->mmu->stats.windowed, PAGES);
+}
+
+/* Pages come to the window here and there; what lies between is not taken for pages that are apart. */
+static void pages_met_in_any_order_are_brought_together(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    CpuState *s = start(rig);
+    uint64_t misses;
+
+    for (unsigned i = 0; i < FAR_PAGES; i++) {
+        uint32_t gpa = 0x400000 + (FAR_PAGES - i) * 2 * PAGE, value = i + 1;
+
+        *pte(rig, (FAR - RIG_DATA) / PAGE + i) = gpa | PTE_BITS;
+        memcpy(rig_mem(rig, gpa), &value, sizeof(value));
+    }
+    RIG_LOAD(rig, leap);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_RAX], FAR_PAGES * (FAR_PAGES + 1) / 2);
+    if (!counts(v))
+        return;
+    assert_int_equal(v->mmu->stats.windowed, FAR_PAGES);
+    misses = v->jit->stats.span_misses;
+    start(rig);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_true(v->jit->stats.span_misses - misses < FAR_PAGES);
 }
 
 static void an_access_may_lie_across_two_pages_of_a_span(void **state)
@@ -377,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_CASE(pages_side_by_side_become_a_span),
         RIG_CASE(scattered_pages_are_brought_together),
+        RIG_CASE(pages_met_in_any_order_are_brought_together),
         RIG_CASE(an_access_may_lie_across_two_pages_of_a_span),
         RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
