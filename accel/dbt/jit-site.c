@@ -15,7 +15,7 @@
  * units look in the tables and count their runs; when it is hot (JIT_EXIT_HOT) they are made anew with entries. What an
  * instruction does with its entry is found out by counting, too:
  *
- *     fresh --512 misses-> watched (runs are counted, too) --64 misses--+-> span, fresh   1 of 256 runs misses
+ *     fresh --512 misses-> watched (runs are counted, too) --64 misses--+-> span, fresh   1 of 256 runs misses (now 2048)
  *                             ^                                         +-> hashed        the same with a span, 1 of 40
  *                             |                                         +-> settled       fewer
  *                             +-------------------65536 misses----------------+
@@ -38,6 +38,7 @@
 #include "accel/dbt/mmu-priv.h"
 
 #define MISSES_FRESH 512
+#define MISSES_SPAN 2048 /* a walk through 1 MiB has been on each page by then */
 #define MISSES_WATCHED 64
 #define MISSES_SETTLED 65536
 #define RUNS_MIN 256    /* below them a watched site is left as it is */
@@ -80,7 +81,9 @@ static int32_t first_misses(const DbtBlock *block, unsigned insn)
 {
     if (block->sites_watched >> insn & 1)
         return -MISSES_WATCHED;
-    return block->sites_settled >> insn & 1 ? -MISSES_SETTLED : -MISSES_FRESH;
+    if (block->sites_settled >> insn & 1)
+        return -MISSES_SETTLED;
+    return block->sites_span >> insn & 1 ? -MISSES_SPAN : -MISSES_FRESH;
 }
 
 /*
