@@ -201,18 +201,12 @@ G_STATIC_ASSERT(8 * G_N_ELEMENTS(pushed) == JIT_GLUE_PUSHED);
 
 void jit_glue_push(JitEmit *e)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(pushed); i++) {
-        emit_rex(e, false, 0, 0, pushed[i]);
-        emit8(e, 0x50 | (pushed[i] & 7));
-    }
+    emit_push_all(e, pushed, G_N_ELEMENTS(pushed));
 }
 
 void jit_glue_pop(JitEmit *e)
 {
-    for (unsigned i = G_N_ELEMENTS(pushed); i-- > 0;) {
-        emit_rex(e, false, 0, 0, pushed[i]);
-        emit8(e, 0x58 | (pushed[i] & 7));
-    }
+    emit_pop_all(e, pushed, G_N_ELEMENTS(pushed));
 }
 
 /* A call of jit_x87_load from any place in translated code. */
@@ -225,18 +219,12 @@ static void glue_x87(DbtJit *jit, JitEmit *e)
     emit8(e, 0x50); /* push rax; flags; push rax */
     emit_flags_to_ax(e);
     emit8(e, 0x50);
-    for (unsigned i = 0; i < G_N_ELEMENTS(saved); i++) {
-        emit_rex(e, false, 0, 0, saved[i]);
-        emit8(e, 0x50 | (saved[i] & 7));
-    }
+    emit_push_all(e, saved, G_N_ELEMENTS(saved));
     emit_lea(e, true, GPR_RSP, &down);
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     jit_glue_call(jit, e, (uintptr_t)jit_x87_load, 8 * (4 + G_N_ELEMENTS(saved)));
     emit_lea(e, true, GPR_RSP, &up);
-    for (unsigned i = G_N_ELEMENTS(saved); i-- > 0;) {
-        emit_rex(e, false, 0, 0, saved[i]);
-        emit8(e, 0x58 | (saved[i] & 7));
-    }
+    emit_pop_all(e, saved, G_N_ELEMENTS(saved));
     emit8(e, 0x58); /* pop rax; flags; pop rax; ret */
     emit_flags_from_ax(e);
     emit_bytes(e, (const uint8_t[]){0x58, 0xc3}, 2);
@@ -304,10 +292,7 @@ static void glue_return(JitEmit *e, int32_t depth)
     const HostAddress frame_end = {GPR_RSP, HOST_NO_REG, 0, depth + (int32_t)sizeof(JitFrame)};
 
     emit_lea(e, true, GPR_RSP, &frame_end);
-    for (unsigned i = G_N_ELEMENTS(callee_saved); i-- > 0;) {
-        emit_rex(e, false, 0, 0, callee_saved[i]);
-        emit8(e, 0x58 | (callee_saved[i] & 7));
-    }
+    emit_pop_all(e, callee_saved, G_N_ELEMENTS(callee_saved));
     emit8(e, 0xc3);
 }
 
@@ -317,10 +302,7 @@ static void glue_enter(DbtJit *jit, JitEmit *e)
     const HostAddress frame = {GPR_RSP, HOST_NO_REG, 0, -(int32_t)sizeof(JitFrame)};
 
     jit->glue.enter = e->at;
-    for (unsigned i = 0; i < G_N_ELEMENTS(callee_saved); i++) {
-        emit_rex(e, false, 0, 0, callee_saved[i]);
-        emit8(e, 0x50 | (callee_saved[i] & 7));
-    }
+    emit_push_all(e, callee_saved, G_N_ELEMENTS(callee_saved));
     emit_lea(e, true, GPR_RSP, &frame);
     emit_rm(e, true, HOST_STORE, GPR_RDI, GPR_RSP, FRAME(entry));
     emit_rm(e, true, 0xc7, 0, GPR_RSP, FRAME(vectors)); /* mov qword, 0 */

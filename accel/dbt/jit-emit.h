@@ -228,6 +228,23 @@ static inline uint32_t emit_jcc(JitEmit *e, uint8_t cc, uint32_t target)
     return e->at - 4;
 }
 
+static inline void emit_push_all(JitEmit *e, const uint8_t *regs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        emit_rex(e, false, 0, 0, regs[i]);
+        emit8(e, 0x50 | (regs[i] & 7));
+    }
+}
+
+/* The last one first. */
+static inline void emit_pop_all(JitEmit *e, const uint8_t *regs, unsigned count)
+{
+    while (count-- > 0) {
+        emit_rex(e, false, 0, 0, regs[count]);
+        emit8(e, 0x58 | (regs[count] & 7));
+    }
+}
+
 static inline void emit_call(JitEmit *e, uint32_t target)
 {
     emit8(e, 0xe8);

@@ -405,7 +405,7 @@ void jit_emit_add_segment(JitTranslator *t, SegIndex seg)
 {
     const HostAddress sum = {HOST_ADDR, HOST_TEMP, 0, 0};
 
-    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (seg == SEG_GS ? 8 : 0));
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, jit_base_slot(seg));
     emit_lea(t->hot, true, HOST_ADDR, &sum);
 }
 

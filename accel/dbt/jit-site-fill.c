@@ -17,18 +17,6 @@ static void gs_load(JitEmit *e, uint8_t reg, uint8_t index, int32_t disp)
     emit_gs(e, true, HOST_LOAD, reg, index, disp);
 }
 
-static void push(JitEmit *e, uint8_t reg)
-{
-    emit_rex(e, false, 0, 0, reg);
-    emit8(e, 0x50 | (reg & 7));
-}
-
-static void pop(JitEmit *e, uint8_t reg)
-{
-    emit_rex(e, false, 0, 0, reg);
-    emit8(e, 0x58 | (reg & 7));
-}
-
 static void shift_right(JitEmit *e, uint8_t reg, uint8_t bits)
 {
     emit_bytes(e, (const uint8_t[]){0xc1, 0xe8 | reg, bits}, 3); /* shr reg32, bits */
@@ -108,15 +96,15 @@ static uint32_t note(DbtJit *jit, JitEmit *e, bool upper)
     return full;
 }
 
+static const uint8_t scratch[] = {GPR_RCX, GPR_RDX, GPR_RAX};
+
 static void finish(JitEmit *e, bool done)
 {
     if (done)
         emit_bytes(e, (const uint8_t[]){0x31, 0xc0}, 2); /* xor eax, eax */
     else
         emit_bytes(e, (const uint8_t[]){0x83, 0xc8, 1}, 3); /* or eax, 1 */
-    pop(e, GPR_RAX);
-    pop(e, GPR_RDX);
-    pop(e, GPR_RCX);
+    emit_pop_all(e, scratch, G_N_ELEMENTS(scratch));
     emit8(e, 0xc3);
 }
 
@@ -124,16 +112,14 @@ static const uint8_t caller_saved[] = {GPR_RSI, GPR_RDI, GPR_R8, GPR_R9, GPR_R10
 
 static void push_caller_saved(JitEmit *e)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(caller_saved); i++)
-        push(e, caller_saved[i]);
+    emit_push_all(e, caller_saved, G_N_ELEMENTS(caller_saved));
 }
 
 /* Behind push_scratch and push_caller_saved. ZF: the function says false. */
 static void call_c(DbtJit *jit, JitEmit *e, uintptr_t function)
 {
     jit_glue_call(jit, e, function, 8 * (4 + G_N_ELEMENTS(caller_saved)));
-    for (unsigned i = G_N_ELEMENTS(caller_saved); i-- > 0;)
-        pop(e, caller_saved[i]);
+    emit_pop_all(e, caller_saved, G_N_ELEMENTS(caller_saved));
     emit_bytes(e, (const uint8_t[]){0x84, 0xc0}, 2); /* test al, al */
 }
 
@@ -165,15 +151,12 @@ static void fill_table(DbtJit *jit, JitEmit *e, MmuContext context, JitFill fill
         emit_jmp(e, again);
         return;
     }
-    failed[0] = emit_jmp(e, 0);
-    failed[1] = emit_jmp(e, 0); /* nobody gets here */
+    failed[0] = failed[1] = emit_jmp(e, 0);
 }
 
 static void push_scratch(JitEmit *e)
 {
-    push(e, GPR_RCX);
-    push(e, GPR_RDX);
-    push(e, GPR_RAX);
+    emit_push_all(e, scratch, G_N_ELEMENTS(scratch));
 }
 
 /* RCX = R10 - gs:[R11 + disp]; the jump is to when that is in the page, which the access crosses then. */

@@ -20,9 +20,6 @@
 /* Compiled for general registers alone. */
 #define GENERAL __attribute__((target("general-regs-only")))
 
-/* Between two looks at exit_request. */
-#define RUN_MAX (32 * KIB)
-
 #define VECTOR_SIZE 64u
 #define GROUP_SIZE (4 * VECTOR_SIZE)
 
@@ -137,7 +134,7 @@ GENERAL uint64_t jit_string_run(DbtJit *jit, JitStringRegs *regs, uint32_t word)
     const MmuEntry *read = jit->v->mmu->tables[2 * (word >> JIT_RUN_CONTEXT_SHIFT)], *write = read + MMU_TLB_SIZE;
     uint64_t mask = word & JIT_RUN_32 ? UINT32_MAX : UINT64_MAX;
     unsigned shift = word & JIT_RUN_SHIFT;
-    uint64_t left = MIN(regs->rcx, RUN_MAX >> shift) << shift, done = 0;
+    uint64_t left = MIN(regs->rcx, JIT_STRING_MAX >> shift) << shift, done = 0;
 
     if (jit->wide_strings)
         keep_vectors(jit);

@@ -15,9 +15,6 @@
  */
 #include "accel/dbt/jit-translate.h"
 
-/* Between two looks at exit_request. */
-#define BYTES_MAX (32 * KIB)
-
 typedef struct Side {
     uint8_t reg;
     bool write;
@@ -104,7 +101,7 @@ static void emit_bytes_of(JitTranslator *t, unsigned shift, Elsewhere *to)
     const HostAddress count = {GPR_RCX, HOST_NO_REG, 0, -1}, bytes = {HOST_ADDR, HOST_NO_REG, 0, -1};
 
     emit_lea(t->hot, true, HOST_ADDR, &count);
-    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(BYTES_MAX >> shift) - 1);
+    emit_cmp_imm(t->hot, HOST_ADDR, (int32_t)(JIT_STRING_MAX >> shift) - 1);
     leave_for_pieces(to, emit_jcc(t->hot, HOST_A, 0));
     if (!shift)
         return;

@@ -197,6 +197,18 @@ bool jit_emit_set_ac(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
+/* The segment's base becomes HOST_TEMP; HOST_ADDR is lost. */
+static void emit_set_base(JitTranslator *t, SegIndex segment)
+{
+    DbtVcpu *v = t->jit->v;
+
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->seg[segment].base);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->seg_base[segment]);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, jit_base_slot(segment));
+}
+
 bool jit_emit_swapgs(JitTranslator *t, const JitInsn *in)
 {
     DbtVcpu *v = t->jit->v;
@@ -209,11 +221,7 @@ bool jit_emit_swapgs(JitTranslator *t, const JitInsn *in)
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
     emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->msr.kernel_gs_base);
     emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR, 0);
-    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->seg[SEG_GS].base);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
-    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->seg_base[SEG_GS]);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + 8);
+    emit_set_base(t, SEG_GS);
     emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
     emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->msr.kernel_gs_base);
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
@@ -367,14 +375,13 @@ bool jit_emit_read_base(JitTranslator *t, const JitInsn *in)
     jit_emit_park_flags(t, true);
     miss_unless_fsgsbase(t);
     jit_emit_unpark_flags(t);
-    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (based_segment(in) == SEG_GS ? 8 : 0));
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, jit_base_slot(based_segment(in)));
     emit_result(t, in->insn->rm, in->insn->op_size);
     return true;
 }
 
 bool jit_emit_write_base(JitTranslator *t, const JitInsn *in)
 {
-    DbtVcpu *v = t->jit->v;
     SegIndex segment = based_segment(in);
     uint8_t guest = in->insn->rm;
 
@@ -395,11 +402,7 @@ bool jit_emit_write_base(JitTranslator *t, const JitInsn *in)
     emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP);
     jit_emit_miss(t, HOST_NE); /* not canonical */
     jit_emit_unpark_flags(t);
-    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->state->seg[segment].base);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
-    emit_mov_imm(t->hot, HOST_ADDR, (uintptr_t)&v->seg_base[segment]);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, HOST_ADDR, 0);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(seg_base) + (segment == SEG_GS ? 8 : 0));
+    emit_set_base(t, segment);
     return true;
 }
 

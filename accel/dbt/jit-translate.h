@@ -160,6 +160,12 @@ static inline uint8_t jit_host(uint8_t guest)
     return guest == GPR_RSP ? HOST_SP : guest;
 }
 
+/* Where the frame has the base of FS or GS. */
+static inline int32_t jit_base_slot(SegIndex seg)
+{
+    return JIT_FRAME(seg_base) + (seg == SEG_GS ? 8 : 0);
+}
+
 static inline int32_t jit_spill_slot(uint8_t guest)
 {
     return JIT_FRAME(spill) + 8 * (guest - GPR_R9);

@@ -548,6 +548,8 @@ bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t tab
 void jit_gather_glue(DbtJit *jit, JitEmit *e);
 
 /* --- jit-string-run.c --- */
+/* Bytes moved between two looks at exit_request. */
+#define JIT_STRING_MAX (32 * KIB)
 /* What it has to know of the instruction. */
 enum {
     JIT_RUN_SHIFT = 3, /* log2 of the element's size */
