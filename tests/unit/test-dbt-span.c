@@ -24,6 +24,9 @@
 #define SPARE 0x100000u /* where memory lies that nothing goes to at first */
 #define PTE_BITS 3u     /* present, writable */
 #define PORT_MAP 0xe8u
+#define SPACES 0x700000u /* page tables of two more address spaces: as many pages for each */
+#define SPACE_SIZE 0x10000u
+#define KEEP (1ull << 63) /* CR3 writes: the translations of this PCID stay */
 
 /* Adds the first word of each page at RIG_DATA, 400 times; EAX is the last sum. */
 #define WALK                                                                                                           \
@@ -70,6 +73,22 @@ GUEST(overwrite, "mov $400, %ebp\n mov $0xb8, %eax\n"
                  "mov $0xc3, %eax\n mov $0x20000, %edi\n mov $0x1000, %ecx\n rep stosq\n"
                  "mov $7, %eax\n call *%r11\n");
 GUEST(too_many, "mov $0x20000, %edi\n mov $1, %ecx\n shl $61, %rcx\n or $1, %rcx\n mov %rcx, %r12\n xor %eax, %eax\n rep stosq\n");
+/*
+ * The same instructions in two address spaces, R8 and R9, there and back; the sums are in R12 and R13, R14 is their number.
+ */
+#define FUNCTION(text) "jmp 9f\n 8:" text "ret\n 9:\n"
+GUEST(spaces, FUNCTION(WALK) "mov $3, %r15d\n"
+              "3: mov %r8, %cr3\n call 8b\n add %rax, %r12\n"
+              "mov %r9, %cr3\n call 8b\n add %rax, %r13\n"
+              "inc %r14d\n dec %r15d\n jnz 3b\n");
+GUEST(space_stores, FUNCTION(STORE) "mov $3, %r15d\n"
+                    "3: mov %r8, %cr3\n mov $0x1111, %edi\n call 8b\n"
+                    "mov %r9, %cr3\n mov $0x2222, %edi\n call 8b\n dec %r15d\n jnz 3b\n");
+/* The address at R10 gets the entry R11, and the address space in use is loaded again. */
+GUEST(reload, FUNCTION(WALK) "call 8b\n mov %eax, %r12d\n mov %r11, (%r10)\n mov %cr3, %rax\n mov %rax, %cr3\n call 8b\n");
+/* The same while another one, R9, is in use; with INVPCID of the page, whose descriptor is at RSP. */
+GUEST(change_behind, FUNCTION(WALK) "mov %r8, %cr3\n call 8b\n mov %eax, %r12d\n mov %r9, %cr3\n call 8b\n mov %eax, %r13d\n"
+                     "mov %r11, (%r10)\n xor %eax, %eax\n invpcid (%rsp), %rax\n mov %r8, %cr3\n call 8b\n");
 GUEST(map_change, WALK "mov %eax, %r12d\n out %al, $0xe8\n" WALK);
 
 static DbtVcpu *vcpu_of(Rig *rig)
@@ -405,6 +424,142 @@ static void a_device_put_over_a_page_in_the_middle_takes_the_span(void **state)
     }
 }
 
+/*
+ * An address space beside the rig's own: nothing but the pages at RIG_DATA is elsewhere, either way round. Its page n begins with
+ * the word base + n + 1.
+ */
+static uint64_t make_space(Rig *rig, unsigned number, bool side_by_side, uint32_t base)
+{
+    uint64_t tables = SPACES + number * SPACE_SIZE, memory = 0x800000 + number * 2 * PAGES * PAGE;
+    uint64_t *pml4 = rig_mem(rig, tables), *pdpt = pml4 + 512, *pd = pdpt + 512, *pt = pd + 512;
+
+    memcpy(pml4, rig_mem(rig, 0x2000), 3 * PAGE);
+    memcpy(pt, rig_mem(rig, 0x1000), PAGE);
+    pml4[0] = (tables + PAGE) | PTE_BITS;
+    pdpt[0] = (tables + 2 * PAGE) | PTE_BITS;
+    pd[0] = (tables + 3 * PAGE) | PTE_BITS;
+    for (unsigned i = 0; i < PAGES; i++) {
+        uint64_t gpa = memory + (side_by_side ? i : 2 * (PAGES - 1 - i)) * PAGE;
+        uint32_t word = base + i + 1;
+
+        pt[RIG_DATA / PAGE + i] = gpa | PTE_BITS;
+        memset(rig_mem(rig, gpa), 0, PAGE);
+        memcpy(rig_mem(rig, gpa), &word, sizeof(word));
+    }
+    return tables;
+}
+
+static uint64_t *space_pte(Rig *rig, uint64_t space, unsigned page)
+{
+    return (uint64_t *)rig_mem(rig, space + 3 * PAGE) + RIG_DATA / PAGE + page;
+}
+
+/* Two of them, in R8 and R9; with PCIDs all translations are kept. */
+static CpuState *start_spaces(Rig *rig, unsigned layout, bool pcids)
+{
+    CpuState *s = start(rig);
+
+    s->gpr[GPR_R8] = make_space(rig, 0, layout & 1, 0);
+    s->gpr[GPR_R9] = make_space(rig, 1, layout >> 1, 100);
+    s->gpr[GPR_R12] = s->gpr[GPR_R13] = s->gpr[GPR_R14] = 0;
+    if (pcids) {
+        s->cr4 |= CR4_PCIDE;
+        s->gpr[GPR_R8] |= KEEP | 1;
+        s->gpr[GPR_R9] |= KEEP | 2;
+    }
+    dbt_tlb_flush(vcpu_of(rig), true); /* the tables were made behind its back */
+    return s;
+}
+
+#define SUM_OTHER (SUM + 100 * PAGES)
+
+static void each_address_space_has_spans_and_windows_of_its_own(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+
+    RIG_LOAD(rig, spaces);
+    for (unsigned i = 0; i < 8; i++) {
+        CpuState *s = start_spaces(rig, i & 3, i >> 2);
+
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R14], 3);
+        assert_int_equal(s->gpr[GPR_R12], 3 * SUM);
+        assert_int_equal(s->gpr[GPR_R13], 3 * SUM_OTHER);
+        if (counts(v)) /* both were scattered in the first round */
+            assert_true(v->mmu->stats.windowed >= 2 * PAGES);
+    }
+}
+
+static void what_is_stored_in_one_address_space_is_not_in_another(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, space_stores);
+    for (unsigned i = 0; i < 8; i++) {
+        CpuState *s = start_spaces(rig, i & 3, i >> 2);
+
+        assert_int_equal(rig_run(rig, 0), -1);
+        for (unsigned n = 0; n < 2; n++) {
+            uint64_t space = s->gpr[n ? GPR_R9 : GPR_R8] & 0xfffffff000;
+
+            for (unsigned page = 0; page < PAGES; page++) {
+                uint32_t value;
+
+                memcpy(&value, (uint8_t *)rig_mem(rig, *space_pte(rig, space, page) & 0xfffffff000) + 0x101, sizeof(value));
+                assert_int_equal(value, n ? 0x2222 : 0x1111);
+            }
+        }
+    }
+}
+
+/* The middle page of the first space becomes the one at SPARE, with the word 1000. */
+static void prepare_change(Rig *rig, CpuState *s)
+{
+    const uint32_t value = 1000;
+    uint64_t space = s->gpr[GPR_R8] & 0xfffffff000;
+
+    memcpy(rig_mem(rig, SPARE), &value, sizeof(value));
+    s->gpr[GPR_R10] = (uintptr_t)space_pte(rig, space, MIDDLE) - (uintptr_t)rig_mem(rig, 0);
+    s->gpr[GPR_R11] = SPARE | PTE_BITS;
+}
+
+#define SUM_CHANGED (SUM - (MIDDLE + 1) + 1000)
+
+static void a_cr3_write_takes_spans_though_the_address_space_is_the_same(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, reload);
+    for (unsigned i = 0; i < 4; i++) {
+        CpuState *s = start_spaces(rig, i & 1, i >> 1);
+
+        s->cr3 = s->gpr[GPR_R8] & ~KEEP;
+        prepare_change(rig, s);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], SUM);
+        assert_int_equal(s->gpr[GPR_RAX], SUM_CHANGED);
+    }
+}
+
+static void a_page_changed_behind_the_back_of_its_address_space_is_not_found_in_its_window(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, change_behind);
+    for (unsigned i = 0; i < 8; i++) {
+        CpuState *s = start_spaces(rig, i & 3, i >> 2);
+        const uint64_t descriptor[2] = {i >> 2, RIG_DATA + MIDDLE * PAGE};
+
+        prepare_change(rig, s);
+        memcpy(rig_mem(rig, RIG_STACK), descriptor, sizeof(descriptor));
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], SUM);
+        assert_int_equal(s->gpr[GPR_R13], SUM_OTHER);
+        assert_int_equal(s->gpr[GPR_RAX], SUM_CHANGED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +575,10 @@ int main(void)
         RIG_CASE(strings_over_code_that_was_run_replace_it),
         RIG_CASE(a_string_longer_than_memory_faults_where_that_ends),
         RIG_CASE(a_device_put_over_a_page_in_the_middle_takes_the_span),
+        RIG_CASE(each_address_space_has_spans_and_windows_of_its_own),
+        RIG_CASE(what_is_stored_in_one_address_space_is_not_in_another),
+        RIG_CASE(a_cr3_write_takes_spans_though_the_address_space_is_the_same),
+        RIG_CASE(a_page_changed_behind_the_back_of_its_address_space_is_not_found_in_its_window),
     };
 
     core_init();
