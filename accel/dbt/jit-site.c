@@ -184,16 +184,18 @@ void jit_sites_flush(JitArea *area, bool upper)
         flush_half(area, &area->site_log[1]);
 }
 
-void jit_sites_flush_page(JitArea *area, uint64_t linear)
+void jit_sites_flush_pages(JitArea *area, uint64_t first, uint64_t count)
 {
-    const JitSiteLog *log = &area->site_log[linear >> 63];
-    unsigned bit = linear >> GUEST_PAGE_BITS & (JIT_SITE_FILTER - 1);
+    const JitSiteLog *log = &area->site_log[first >> 63];
+    unsigned bit = first >> GUEST_PAGE_BITS & (JIT_SITE_FILTER - 1);
 
-    if (!(log->filter[bit / 64] >> bit % 64 & 1))
+    if (count == 1 && !(log->filter[bit / 64] >> bit % 64 & 1))
         return;
     for (uint32_t i = 0; i < log->count; i++) {
-        if (covers(area, log->slot[i], linear & GUEST_PAGE_MASK))
-            logged(area, log, i)->tag = JIT_SITE_NONE;
+        JitSite *site = logged(area, log, i);
+
+        if (covers(area, log->slot[i], first) || site->tag - first < count << GUEST_PAGE_BITS)
+            site->tag = JIT_SITE_NONE;
     }
 }
 

@@ -533,7 +533,7 @@ uint32_t jit_site_runs_offset(const DbtJit *jit, uint32_t number);
 void jit_sites_adapt(DbtJit *jit, JitUnit *unit);
 /* Entries of the lower half of the address space, and of the upper one, are void. */
 void jit_sites_flush(JitArea *area, bool upper);
-void jit_sites_flush_page(JitArea *area, uint64_t linear);
+void jit_sites_flush_pages(JitArea *area, uint64_t first, uint64_t count);
 /* Those of stores to a page of the host, maybe more. */
 void jit_sites_drop_host(const struct DbtMmu *mmu, JitArea *area, const uint8_t *host);
 

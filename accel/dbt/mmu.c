@@ -3,7 +3,7 @@
  * The software TLB behind mmu.h: filling it, flushing it, and accesses by linear address.
  *
  * Entries have 4 KiB; part of a large page is entered like any other, and a filter remembers in
- * which large pages that happened, so that INVLPG takes all of one (SDM vol. 3, 4.10.4.1).
+ * which large pages that happened, so that INVLPG takes all of one (SDM vol. 3, 4.10.4.1), and nothing else.
  *
  * These tables are of the current address space. Another one's entries take their place from mmu-cache.c, which
  * knows of process-context identifiers: what CR3 writes, INVPCID and INVLPG leave there is back without a walk.
@@ -184,27 +184,48 @@ static bool large_filter(const DbtMmu *mmu, unsigned class, uint64_t linear)
     return mmu->large[class][bit / 64] >> bit % 64 & 1;
 }
 
+/* log2 of the size of the largest page that linear may be part of. */
+static unsigned page_bits_of(const DbtMmu *mmu, uint64_t linear)
+{
+    for (unsigned class = MMU_LARGE_CLASSES; class-- > 0;) {
+        if (large_filter(mmu, class, linear))
+            return large_shift[class];
+    }
+    return GUEST_PAGE_BITS;
+}
+
+/* Some page with these numbers, modulo the tables' size, was fetched from. */
+static bool is_fetched(DbtMmu *mmu, unsigned half, unsigned index, unsigned count)
+{
+    const uint64_t *fetched = fetched_pages(mmu, half);
+
+    if (count == 1)
+        return fetched[index / 64] >> index % 64 & 1;
+    for (unsigned i = 0; i < count / 64; i++) {
+        if (fetched[index / 64 + i])
+            return true;
+    }
+    return false;
+}
+
 /* Drops the page from the tables; all of it, if it may be a large one. */
 static void tables_flush_page(DbtVcpu *v, uint64_t linear)
 {
     DbtMmu *mmu = v->mmu;
-    unsigned index = linear >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
+    unsigned bits = page_bits_of(mmu, linear);
+    uint64_t first = linear & -BIT(bits);
+    unsigned index = first >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1), count = MIN(1u << (bits - GUEST_PAGE_BITS), MMU_TLB_SIZE);
 
-    for (unsigned class = 0; class < MMU_LARGE_CLASSES; class++) {
-        if (large_filter(mmu, class, linear)) {
-            forget_fetches(v, 0);
-            tables_flush(v, true);
-            return;
-        }
-    }
     mmu->stats.page_flushes++;
     v->tlb_epoch++;
-    if (fetched_pages(mmu, linear >> 63)[index / 64] >> index % 64 & 1)
+    if (is_fetched(mmu, linear >> 63, index, count))
         forget_fetches(v, linear >> 63);
-    jit_sites_flush_page(mmu_area(mmu), linear);
+    jit_sites_flush_pages(mmu_area(mmu), first, BIT(bits - GUEST_PAGE_BITS));
     for (unsigned t = 0; t < MMU_TABLES; t++) {
-        if (mmu->tables[t][index].tag == (linear & GUEST_PAGE_MASK))
-            mmu->tables[t][index].tag = invalid_tag(index);
+        for (unsigned i = index; mmu->filled >> t & 1 && i < index + count; i++) {
+            if ((mmu->tables[t][i].tag ^ first) >> bits == 0)
+                mmu->tables[t][i].tag = invalid_tag(i);
+        }
     }
 }
 

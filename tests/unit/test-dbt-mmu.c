@@ -351,6 +351,43 @@ static void invlpg_takes_one_page_and_all_of_a_large_one(void **state)
     assert_false(dbt_load(bench.v, SEG_DS, 0x40200000 + PAGE - 0x200000, 8, &value));
 }
 
+/* Pages of all sizes, of which one is taken away after the other; what stays is where translated code finds it. */
+static void invlpg_of_a_large_page_takes_nothing_else(void **state)
+{
+    static const struct {
+        uint64_t first, size, invlpg;
+    } pages[] = {
+        {VA, 0x1000, VA + 0xfff},
+        {0x40400000, 0x200000, 0x405fe000},
+        {0x80000000, 0x40000000, 0x80abc000},
+    };
+    const MmuStats *stats = &bench.v->mmu->stats;
+    uint64_t value;
+
+    start(64, 0);
+    for (unsigned taken = 0; taken < G_N_ELEMENTS(pages); taken++) {
+        uint64_t fills;
+
+        map_4level(P | W, P | W);
+        table(2)[2] = 0x200000 | P | W | PS;
+        table(1)[2] = P | W | PS;
+        loaded();
+        dbt_tlb_flush(bench.v, true);
+        for (unsigned i = 0; i < G_N_ELEMENTS(pages); i++) {
+            for (uint64_t at = 0; at < MIN(pages[i].size, 512 * 0x1000); at += 0x1000)
+                assert_true(dbt_load(bench.v, SEG_DS, pages[i].first + at, 8, &value));
+        }
+        clear_tables();
+        dbt_tlb_flush_page(bench.v, pages[taken].invlpg);
+        fills = stats->fills;
+        for (unsigned i = 0; i < G_N_ELEMENTS(pages); i++) {
+            for (uint64_t at = 0; at < MIN(pages[i].size, 512 * 0x1000); at += 0x1000)
+                assert_int_equal(dbt_load(bench.v, SEG_DS, pages[i].first + at, 8, &value), i != taken);
+        }
+        assert_int_equal(stats->fills, fills);
+    }
+}
+
 static void global_pages_outlive_a_load_of_cr3(void **state)
 {
     uint64_t value;
@@ -780,6 +817,7 @@ int main(void)
         cmocka_unit_test(a_non_canonical_address_is_a_general_protection_fault),
         cmocka_unit_test(a_store_across_pages_that_faults_stores_nothing),
         cmocka_unit_test(invlpg_takes_one_page_and_all_of_a_large_one),
+        cmocka_unit_test(invlpg_of_a_large_page_takes_nothing_else),
         cmocka_unit_test(global_pages_outlive_a_load_of_cr3),
         cmocka_unit_test(a_switch_between_pcids_keeps_what_is_known_of_both),
         cmocka_unit_test(a_cr3_write_without_bit_63_takes_the_entries_of_its_pcid_alone),

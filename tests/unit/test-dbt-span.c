@@ -28,9 +28,10 @@
 #define SPACE_SIZE 0x10000u
 #define KEEP (1ull << 63) /* CR3 writes: the translations of this PCID stay */
 
-/* Adds the first word of each page at RIG_DATA, 400 times; EAX is the last sum. */
-#define WALK                                                                                                           \
-    "mov $0x20000, %ebx\n mov $400, %ebp\n"                                                                            \
+/* Adds the first word of each page, at RIG_DATA mostly, 400 times; EAX is the last sum. */
+#define WALK WALK_FROM("0x20000")
+#define WALK_FROM(first)                                                                                               \
+    "mov $" first ", %ebx\n mov $400, %ebp\n"                                                                          \
     "1: xor %esi, %esi\n xor %eax, %eax\n"                                                                             \
     "2: add (%rbx,%rsi), %eax\n add $4096, %esi\n cmp $0x10000, %esi\n jne 2b\n"                                       \
     "dec %ebp\n jnz 1b\n"
@@ -43,6 +44,9 @@
 /* The page at R10 gets the entry R8 at R9. */
 #define REMAP "mov %r8, (%r9)\n invlpg (%r10)\n"
 
+/* Called at 8b. */
+#define FUNCTION(text) "jmp 9f\n 8:" text "ret\n 9:\n"
+
 GUEST(walk, WALK);
 /* The same for FAR_PAGES pages at FAR, 97 pages further each time. */
 GUEST(leap, "mov $0x80000, %ebx\n mov $100, %ebp\n"
@@ -54,6 +58,7 @@ GUEST(straddle, "mov $0x20000, %ebx\n mov $400, %ebp\n"
                 "2: add 4092(%rbx,%rsi), %rax\n add $4096, %esi\n cmp $0xf000, %esi\n jne 2b\n"
                 "dec %ebp\n jnz 1b\n");
 GUEST(remap, WALK "mov %eax, %r12d\n" REMAP WALK);
+GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
                "mov $2, %edi\n" STORE "call *%r11\n mov %eax, %r13d\n"
@@ -76,7 +81,6 @@ GUEST(too_many, "mov $0x20000, %edi\n mov $1, %ecx\n shl $61, %rcx\n or $1, %rcx
 /*
  * The same instructions in two address spaces, R8 and R9, there and back; the sums are in R12 and R13, R14 is their number.
  */
-#define FUNCTION(text) "jmp 9f\n 8:" text "ret\n 9:\n"
 GUEST(spaces, FUNCTION(WALK) "mov $3, %r15d\n"
               "3: mov %r8, %cr3\n call 8b\n add %rax, %r12\n"
               "mov %r9, %cr3\n call 8b\n add %rax, %r13\n"
@@ -256,6 +260,31 @@ static void invlpg_of_a_page_in_the_middle_takes_the_span(void **state)
             assert_int_equal(s->gpr[GPR_R12], SUM);
             assert_int_equal(s->gpr[GPR_RAX], SUM - (MIDDLE + 1) + value);
         }
+    }
+}
+
+/* INVLPG of one of 512 pages, which nothing has gone to. */
+static void invlpg_of_a_large_page_takes_the_spans_in_it(void **state)
+{
+    Rig *rig = *state;
+    uint64_t *pde = (uint64_t *)rig_mem(rig, 0x4000) + 2;
+
+    RIG_LOAD(rig, remap_large);
+    for (uint32_t i = 0; i < PAGES; i++) {
+        *(uint32_t *)rig_mem(rig, 0x410000 + i * PAGE) = i + 1;
+        *(uint32_t *)rig_mem(rig, 0x610000 + i * PAGE) = 100 + i + 1;
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        CpuState *s = start(rig);
+
+        *pde = 0x400000 | (pde[1] & 0xfff);
+        s->gpr[GPR_R8] = pde[1];
+        s->gpr[GPR_R9] = 0x4000 + 2 * 8;
+        s->gpr[GPR_R10] = 0x5ff000;
+        dbt_tlb_flush(vcpu_of(rig), true);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], SUM);
+        assert_int_equal(s->gpr[GPR_RAX], SUM + 100 * PAGES);
     }
 }
 
@@ -568,6 +597,7 @@ int main(void)
         RIG_CASE(pages_met_in_any_order_are_brought_together),
         RIG_CASE(an_access_may_lie_across_two_pages_of_a_span),
         RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
+        RIG_CASE(invlpg_of_a_large_page_takes_the_spans_in_it),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_copy_goes_over_pages_wherever_they_are),
