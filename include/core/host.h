@@ -41,6 +41,9 @@ bool host_load_file(const char *path, size_t max, const char *purpose, guint8 **
 int host_memfd(const char *name, uint64_t size, unsigned hugepage_size, GError **errp);
 /* mmap with the errors spelled out; NULL on failure. */
 void *host_mmap(size_t size, int prot, int flags, int fd, off_t offset, const char *purpose, GError **errp);
+/* Memory for transfers past the page cache; free(3) it. Aligned to pages, and from 1 MiB on made of huge pages where the host has
+ * some: it looks up and holds each page of a transfer. NULL if there is no memory. */
+void *host_io_alloc(size_t size);
 /* Test seam: about one in 16 of the calls above fails with EIO, as the seed decides; 0 turns it off. */
 void host_fault_seed(uint64_t seed);
 

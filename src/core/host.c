@@ -9,12 +9,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/memfd.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/bits.h"
 #include "core/error.h"
 #include "core/fdset.h"
+
+#define SMALL_PAGE 4096u
+#define HUGE_PAGE (2u << 20)
 
 static uint64_t fault_state; /* 0: off; else the state of a xorshift generator */
 
@@ -286,5 +291,20 @@ void *host_mmap(size_t size, int prot, int flags, int fd, off_t offset, const ch
         error_set_errno(errp, errno, "cannot map %zu bytes for %s", size, purpose);
         return NULL;
     }
+    return p;
+}
+
+void *host_io_alloc(size_t size)
+{
+    size_t align = size >= HUGE_PAGE / 2 ? HUGE_PAGE : SMALL_PAGE;
+    void *p = NULL;
+
+    if (fault_injected() || size > SIZE_MAX - align)
+        return NULL;
+    size = align_up(size, align);
+    if (posix_memalign(&p, align, size) != 0)
+        return NULL;
+    if (align == HUGE_PAGE)
+        (void)madvise(p, size, MADV_HUGEPAGE); /* a hint */
     return p;
 }

@@ -3,8 +3,8 @@
  * bench: so many requests, so many at once, the way a device makes them.
  *
  * Offsets go up by the step and wrap around; with --random they are anywhere, by a generator with a fixed seed, at multiples
- * of the buffer's size. All requests share one buffer, as in qemu-img bench: what is measured is the way to the image, not
- * the memory's size.
+ * of the buffer's size. Few buffers are shared by all requests: what is measured is the way to the image, not the memory's
+ * size. One alone would be fought for by two CPUs that copy at the same time, as no guest has them do.
  *
  * Requests are made and complete on a loop of their own, as those of a disk on an I/O thread are.
  *
@@ -16,10 +16,11 @@
 
 #include "block/backend.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/loop.h"
 #include "src/img/img.h"
 
-#define BUFFER_ALIGN 4096
+#define MAX_BUFFERS 4
 
 typedef struct BenchArgs {
     ImgArgs base;
@@ -148,15 +149,20 @@ static void run_on_loop(void *opaque)
     event_loop_quit(b->loop);
 }
 
+static unsigned buffer_count(const BenchArgs *args)
+{
+    return (unsigned)MIN(args->depth, MAX_BUFFERS);
+}
+
 /* How long they took; b->error says how they ended. */
-static int64_t run_all(Bench *b, void *buf)
+static int64_t run_all(Bench *b, char *bufs)
 {
     g_autofree Slot *slots = g_new0(Slot, b->args->depth);
 
     b->flush.bench = b;
     b->loop = event_loop_new();
     for (uint64_t i = 0; i < b->args->depth; i++) {
-        slots[i] = (Slot){.bench = b, .iov = {buf, b->args->size}};
+        slots[i] = (Slot){.bench = b, .iov = {bufs + i % buffer_count(b->args) * b->args->size, b->args->size}};
         b->idle = g_slist_prepend(b->idle, &slots[i]);
     }
     int64_t start = clock_get_ns(VMCLOCK_MONO);
@@ -170,14 +176,15 @@ static int64_t run_all(Bench *b, void *buf)
 
 static bool bench(Bench *b, GError **errp)
 {
-    void *buf = NULL;
+    uint64_t bytes = buffer_count(b->args) * b->args->size;
+    char *bufs = host_io_alloc(bytes);
     int64_t ns;
 
-    if (posix_memalign(&buf, BUFFER_ALIGN, b->args->size) != 0)
-        return error_set(errp, "no memory for %" G_GUINT64_FORMAT " bytes", b->args->size);
-    memset(buf, (int)b->args->pattern, b->args->size);
-    ns = run_all(b, buf);
-    free(buf);
+    if (!bufs)
+        return error_set(errp, "no memory for %" G_GUINT64_FORMAT " bytes", bytes);
+    memset(bufs, (int)b->args->pattern, bytes);
+    ns = run_all(b, bufs);
+    free(bufs);
     if (b->error)
         return error_set_errno(errp, -b->error, "a request to '%s' failed", blk_root(b->blk)->filename);
     if (!b->args->base.quiet)

@@ -20,13 +20,13 @@
 
 #include "core/bits.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/iov.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "src/img/img.h"
 
 #define UNIT_BYTES (1u << 20)
-#define BUFFER_ALIGN 4096
 
 typedef enum UnitKind { UNIT_SKIP, UNIT_ZERO, UNIT_DATA } UnitKind;
 
@@ -284,9 +284,9 @@ static bool do_unit(CopyJob *job, const Unit *unit, uint8_t *buf)
 static void *copy_thread(void *opaque)
 {
     CopyJob *job = opaque;
-    void *buf = NULL;
+    void *buf = host_io_alloc(job->unit_bytes);
+    bool more = buf;
     Unit unit;
-    bool more = posix_memalign(&buf, BUFFER_ALIGN, job->unit_bytes) == 0;
 
     while (more) {
         pthread_mutex_lock(&job->lock);

@@ -127,6 +127,20 @@ static void a_fault_seed_replays_exactly(void **state)
     close(fd);
 }
 
+static void memory_for_transfers_is_aligned_and_as_large_as_asked(void **state)
+{
+    const struct { size_t size, align; } cases[] = {{1, 4096}, {4096, 4096}, {1 << 20, 2 << 20}, {(4 << 20) + 1, 2 << 20}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        char *p = host_io_alloc(cases[i].size);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % cases[i].align, 0);
+        memset(p, 0x5a, cases[i].size);
+        free(p);
+    }
+    assert_null(host_io_alloc(SIZE_MAX));
+}
+
 static void a_call_site_may_log_a_burst_and_no_more(void **state)
 {
     LogLimit limit = { 0 };
@@ -154,6 +168,7 @@ int main(void)
         cmocka_unit_test(positioned_transfers_meet_in_the_file),
         cmocka_unit_test(a_file_that_cannot_be_loaded_is_named_with_the_reason),
         cmocka_unit_test(a_fault_seed_replays_exactly),
+        cmocka_unit_test(memory_for_transfers_is_aligned_and_as_large_as_asked),
         cmocka_unit_test(a_call_site_may_log_a_burst_and_no_more),
         cmocka_unit_test(an_unknown_log_item_is_refused_by_name),
     };
