@@ -3,11 +3,14 @@
  * How units begin and end: entries, branches, exits, the jump cache.
  *
  *     far, indirect:  cmp dword gs:[itlb + slot], page id ; jne again      the page is where it was
- *     back:           cmp dword gs:[exit_request], 0 ; jne again           nobody wants the vCPU
- *     near:           body
+ *     near:           cmp dword gs:[go_on], 0 ; je again                   nobody wants the vCPU
+ *                     body
  *
- * Every cycle of code has a backward link, one to another page, or an indirect branch in it, so it
- * meets the second check. A unit that needs flags at its entry takes them from EFLAGS on direct links
+ * The second check is only in units with backward links, to their own begin or lower. Every cycle of code has one of those in it,
+ * or an indirect branch, which looks for requests itself: the same word is the mask that cuts the address to the number of its
+ * entry in the jump cache.
+ *
+ * A unit that needs flags at its entry takes them from EFLAGS on direct links
  * and from frame.flags on indirect ones, and saves them around the checks.
  *
  * A unit that accesses memory counts its runs behind all that, or in front of loading flags, until its block is
@@ -58,42 +61,42 @@ static uint32_t emit_leave_stub(JitTranslator *t, uint32_t what, bool flags_in_f
     return stub;
 }
 
-static JitExit *new_exit(JitTranslator *t, uint64_t rip, uint64_t from)
+static JitExit *new_exit(JitTranslator *t, uint64_t rip)
 {
     uint32_t number = t->unit->exit_count++;
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
 
     g_assert(number < JIT_EXIT_MAX);
+    g_assert(rip > t->unit->rip || t->goes_back || (rip == t->unit->rip && !t->unit->plain) || t->exit_mode != t->unit->mode);
     *exit = (JitExit){
         .rip = rip,
         .unit = t->unit->id,
         .mode = t->exit_mode,
         .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, t->flags_in_frame),
         .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
-        .back = rip <= from,
     };
     return exit;
 }
 
 /* jmp (cc HOST_NO_REG) or jcc to rip. */
-static void emit_exit(JitTranslator *t, uint64_t rip, uint64_t from, uint8_t cc)
+static void emit_exit(JitTranslator *t, uint64_t rip, uint8_t cc)
 {
     JitExit *exit;
 
     jit_emit_x87_note(t, t->hot);
-    exit = new_exit(t, rip, from);
+    exit = new_exit(t, rip);
     exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
 }
 
 void jit_emit_exit(JitTranslator *t, uint64_t rip)
 {
-    emit_exit(t, rip, t->insns[t->count - 1].rip, HOST_NO_REG);
+    emit_exit(t, rip, HOST_NO_REG);
 }
 
 void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
 {
     const JitInsn *in = &t->insns[t->index];
-    JitExit *exit = new_exit(t, in->rip, in->rip);
+    JitExit *exit = new_exit(t, in->rip);
 
     exit->plain = true;
     exit->in_frame = t->flags_in_frame;
@@ -101,11 +104,24 @@ void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
     emit_patch(t->cold, patch, exit->stub);
 }
 
+static int32_t go_on_offset(const JitTranslator *t)
+{
+    return (int32_t)jit_area_offset(t->jit, offsetof(JitArea, go_on));
+}
+
+void jit_emit_request_check(JitTranslator *t, JitEmit *e)
+{
+    emit_gs(e, false, 0x83, 7, HOST_NO_REG, go_on_offset(t));
+    emit8(e, 0);
+}
+
 /* The jump cache's other entry of the pair: R10 the target, R11 the number of the first. Begins where it returns. */
 static uint32_t emit_second_look(JitTranslator *t, uint32_t leave)
 {
     uint32_t begin = t->cold->at;
 
+    jit_emit_request_check(t, t->cold);
+    emit_jcc(t->cold, HOST_E, leave);
     emit_bytes(t->cold, (const uint8_t[]){0x41, 0x83, 0xf3, 1}, 4); /* xor r11d, 1 */
     emit_gs_scaled(t->cold, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.rip));
     emit_jcc(t->cold, HOST_NE, leave);
@@ -119,11 +135,8 @@ void jit_emit_indirect(JitTranslator *t)
     /* Emitted last in the unit: the stub's place is known. */
     uint32_t stub = emit_second_look(t, emit_leave_stub(t, JIT_EXIT_INDIRECT, true));
 
-    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-    emit_bytes(t->hot, (const uint8_t[]){0x49, 0xc1, 0xeb, 7}, 4); /* shr r11, 7 */
-    emit_rr(t->hot, false, HOST_XOR, HOST_TEMP, HOST_ADDR);
-    emit_bytes(t->hot, (const uint8_t[]){0x41, 0x81, 0xe3}, 3); /* and r11d, imm32 */
-    emit32(t->hot, (1u << JIT_JUMP_BITS) - 1);
+    emit_gs(t->hot, false, HOST_LOAD, HOST_TEMP, HOST_NO_REG, go_on_offset(t));
+    emit_rr(t->hot, false, HOST_AND, HOST_TEMP, HOST_ADDR);
     emit_gs_scaled(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.rip));
     emit_jcc(t->hot, HOST_NE, stub);
     emit_gs_scaled(t->hot, false, 0xff, 4, HOST_TEMP, 3, MODE_AREA(t, t->exit_mode, jumps.host)); /* jmp */
@@ -140,9 +153,8 @@ static void emit_page_check(JitTranslator *t, uint64_t linear, uint32_t id, uint
 
 static void emit_request_check(JitTranslator *t, uint32_t again)
 {
-    emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
-    emit8(t->hot, 0);
-    emit_jcc(t->hot, HOST_NE, again);
+    jit_emit_request_check(t, t->hot);
+    emit_jcc(t->hot, HOST_E, again);
 }
 
 static bool accesses_memory(const JitInsn *in)
@@ -181,22 +193,41 @@ static void emit_count(JitTranslator *t, bool flags_in_frame)
     emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_HOT, flags_in_frame));
 }
 
+/* Whether the unit may be left for its own begin or a lower address, by a link within its mode. */
+static bool goes_back(const JitTranslator *t)
+{
+    uint64_t begin = t->unit->rip;
+
+    for (unsigned i = 0; i < t->count; i++) {
+        const JitInsn *in = &t->insns[i];
+        uint64_t behind = in->rip + in->insn->len;
+
+        if (in->rip < begin || (t->is32 ? (uint32_t)behind : behind) <= begin)
+            return true;
+        if (in->dec.raw.imm[0].is_relative && jit_branch_target(in) <= begin)
+            return true;
+    }
+    return false;
+}
+
 void jit_emit_entries(JitTranslator *t)
 {
     bool save = t->save_point < 0, flags = t->live_in || save;
     uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, flags);
     JitUnit *u = t->unit;
 
-    u->entry_far = u->entry_back = t->hot->at;
+    t->goes_back = goes_back(t);
+    u->entry_far = u->entry_near = t->hot->at;
     if (flags)
         jit_emit_save_flags(t);
     u->entry_indirect = t->hot->at;
     emit_page_check(t, u->rip, u->page_id, again);
-    if (!flags && !u->next_page_id)
-        u->entry_back = t->hot->at;
     if (u->next_page_id) /* an instruction that crosses: nobody near has looked there */
         emit_page_check(t, u->rip + GUEST_PAGE_SIZE, u->next_page_id, again);
-    emit_request_check(t, again);
+    else if (!flags)
+        u->entry_near = t->hot->at;
+    if (t->goes_back)
+        emit_request_check(t, again);
     if (t->counts && flags)
         emit_count(t, true);
     if (t->live_in)
@@ -204,13 +235,14 @@ void jit_emit_entries(JitTranslator *t)
     u->body = t->hot->at;
     if (t->counts && !flags)
         emit_count(t, false);
-    u->entry_near = save || u->next_page_id ? u->entry_far : u->body;
+    if (!save && !t->goes_back && !u->next_page_id)
+        u->entry_near = u->body;
 }
 
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
 {
     t->keeps_temp = true;
-    emit_exit(t, jit_branch_target(in), in->rip, in->dec.opcode & 15);
+    emit_exit(t, jit_branch_target(in), in->dec.opcode & 15);
     return true;
 }
 
@@ -220,7 +252,7 @@ static void emit_loop_exit(JitTranslator *t, const JitInsn *in)
     bool plain = in->dec.mnemonic == ZYDIS_MNEMONIC_LOOP;
 
     emit_bytes(t->hot, (const uint8_t[]){0xe3, plain ? 5 : 6}, 2); /* jrcxz over the jump */
-    emit_exit(t, jit_branch_target(in), in->rip,
+    emit_exit(t, jit_branch_target(in),
               plain ? HOST_NO_REG : in->dec.mnemonic == ZYDIS_MNEMONIC_LOOPE ? HOST_E : HOST_NE);
 }
 
@@ -240,7 +272,7 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
         return false;
     if (in->dec.mnemonic == ZYDIS_MNEMONIC_LOOP && !in->live) {
         emit_rr(t->hot, wide, 0xff, 1, GPR_RCX); /* dec */
-        emit_exit(t, jit_branch_target(in), in->rip, HOST_NE);
+        emit_exit(t, jit_branch_target(in), HOST_NE);
         return true;
     }
     jit_emit_x87_note(t, t->hot);
@@ -252,7 +284,7 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
     if (!wide)
         emit8(t->hot, 0x67);
     emit_bytes(t->hot, (const uint8_t[]){in->dec.opcode, 2, 0xeb, 5}, 4);
-    emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
+    emit_exit(t, jit_branch_target(in), HOST_NO_REG);
     return true;
 }
 
@@ -277,7 +309,7 @@ static bool emit_load_target(JitTranslator *t, const JitInsn *in, uint8_t host)
 bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
 {
     if (in->dec.raw.imm[0].is_relative) {
-        emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
+        emit_exit(t, jit_branch_target(in), HOST_NO_REG);
         return true;
     }
     if (!emit_load_target(t, in, HOST_ADDR))
@@ -306,7 +338,7 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
 {
     if (in->dec.raw.imm[0].is_relative) {
         emit_push_return(t, in);
-        emit_exit(t, jit_branch_target(in), in->rip, HOST_NO_REG);
+        emit_exit(t, jit_branch_target(in), HOST_NO_REG);
         return true;
     }
     if (in->insn->flags & INSN_MEM || in->insn->rm == GPR_RSP) {

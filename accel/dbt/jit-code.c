@@ -349,6 +349,14 @@ static void glue_leave(DbtJit *jit, JitEmit *e, bool in_frame)
     glue_return(e, 0);
 }
 
+/* Flags are in the frame. Which unit it was matters only for addresses that are not canonical, and this is address 2. */
+static void glue_leave_empty(DbtJit *jit, JitEmit *e)
+{
+    jit->glue.leave_empty = e->at;
+    emit_mov_imm(e, GPR_R11, JIT_ID(0, JIT_EXIT_INDIRECT));
+    emit_jmp(e, jit->glue.leave[true]);
+}
+
 static void emit_glue(DbtJit *jit)
 {
     JitEmit *e = &jit->hot;
@@ -361,6 +369,7 @@ static void emit_glue(DbtJit *jit)
         glue_interpret(jit, e, in_frame);
         glue_leave(jit, e, in_frame);
     }
+    glue_leave_empty(jit, e);
     jit_sites_glue(jit, e);
     jit_string_glue(jit, e);
     jit_gather_glue(jit, e);

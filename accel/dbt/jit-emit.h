@@ -27,6 +27,7 @@ enum {
     HOST_ADD = 0x03,
     HOST_SUB = 0x2b,
     HOST_XOR = 0x33,
+    HOST_AND = 0x23,
     HOST_CMP = 0x3b,
     HOST_STORE = 0x89, /* r/m = reg */
     HOST_LOAD = 0x8b,

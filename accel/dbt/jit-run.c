@@ -53,7 +53,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
         return false;
     s->rip += insn->len;
     if (vcpu_requests(v->cpu)) /* the instruction's own device may have asked without a kick */
-        __atomic_store_n(&jit->area->exit_request, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&jit->area->go_on, 0, __ATOMIC_RELAXED);
     return v->limit && epoch == v->tlb_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
 }
 
@@ -65,7 +65,7 @@ static bool find_next(DbtJit *jit)
     JitUnit *u;
 
     if (jit->step == DBT_FAULT || !jit->goes_on || v->attention || vcpu_requests(v->cpu) ||
-        __atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
+        !__atomic_load_n(&jit->area->go_on, __ATOMIC_RELAXED))
         return false;
     if (v->code_bits != 64)
         v->state->rip = (uint32_t)v->state->rip;
@@ -239,7 +239,7 @@ void dbt_jit_run(DbtVcpu *v)
     DbtBlock *block;
     JitUnit *u;
 
-    __atomic_exchange_n(&jit->area->exit_request, 0, __ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&jit->area->go_on, JIT_JUMP_MASK, __ATOMIC_SEQ_CST);
     if (!wants_plain(jit))
         jit->pending_exit = 0;
     jit->jumped = false;
@@ -265,7 +265,7 @@ void dbt_jit_run(DbtVcpu *v)
             dbt_after_block(v, jit_run_unit(jit, u));
             jit->goes_on = false;
         }
-        if (__atomic_load_n(&jit->area->exit_request, __ATOMIC_RELAXED))
+        if (!__atomic_load_n(&jit->area->go_on, __ATOMIC_RELAXED))
             return;
     }
 }
@@ -321,6 +321,7 @@ bool dbt_jit_init(DbtVcpu *v, GError **errp)
     v->jit = jit;
     jit->v = v;
     jit->area = dbt_mmu_area(v, &jit->tables);
+    jit->area->go_on = JIT_JUMP_MASK;
     jit->x87_available = jit_x87_available();
     jit_string_init(jit);
     if (!jit_code_init(jit, errp))
@@ -377,5 +378,5 @@ void dbt_jit_kick(DbtVcpu *v)
     if (!v->jit)
         return;
     __atomic_store_n(&v->jit->area->interrupt_maybe, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->jit->area->go_on, 0, __ATOMIC_SEQ_CST);
 }

@@ -181,9 +181,8 @@ static uint32_t emit_checks(JitTranslator *t, StringKind kind, unsigned shift)
     jit_emit_park_flags(t, true);
     if (t->is32) /* what 64-bit code left in the upper half does not count */
         emit_rr(t->hot, false, HOST_LOAD, GPR_RCX, GPR_RCX);
-    emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
-    emit8(t->hot, 0);
-    jit_emit_miss(t, HOST_NE);
+    jit_emit_request_check(t, t->hot);
+    jit_emit_miss(t, HOST_E);
     if (kind.source)
         emit_page(t, GPR_RSI, false);
     if (both)

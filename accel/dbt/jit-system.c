@@ -267,14 +267,13 @@ bool jit_emit_rdtsc(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-/* Code written by others by now is asked for: they have raised exit_request. Own writes end the unit anyway. */
+/* Code written by others by now is asked for: they have made a request. Own writes end the unit anyway. */
 bool jit_emit_serialize(JitTranslator *t, const JitInsn *in)
 {
     jit_emit_park_flags(t, true);
     emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xae, 0xf0}, 3); /* mfence */
-    emit_gs(t->hot, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, exit_request)));
-    emit8(t->hot, 0);
-    jit_emit_miss(t, HOST_NE);
+    jit_emit_request_check(t, t->hot);
+    jit_emit_miss(t, HOST_E);
     jit_emit_unpark_flags(t);
     return true;
 }

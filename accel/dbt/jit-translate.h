@@ -97,6 +97,7 @@ struct JitTranslator {
     unsigned count;
     bool is32;
     bool counts;        /* the unit counts its runs and has no sites yet */
+    bool goes_back;     /* an exit may lead to its begin or lower: it looks for requests */
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;
@@ -247,6 +248,8 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in);
 bool jit_emit_loop(JitTranslator *t, const JitInsn *in); /* and JCXZ */
 /* The unit goes on at rip. */
 void jit_emit_exit(JitTranslator *t, uint64_t rip);
+/* ZF: there is a request. cmp dword gs:[go_on], 0 */
+void jit_emit_request_check(JitTranslator *t, JitEmit *e);
 /* To the address in HOST_ADDR, in exit_mode; the flags are in frame.flags. Last in the unit. */
 void jit_emit_indirect(JitTranslator *t);
 /* In cold code: a unit without groups goes on from this instruction. The jump whose rel32 is at patch leads there

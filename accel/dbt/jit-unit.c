@@ -72,13 +72,21 @@ static uint32_t *page_head(DbtJit *jit, const uint32_t *generation)
 
 static unsigned jump_slot(uint64_t rip)
 {
-    return (unsigned)(rip ^ rip >> 7) & ((1u << JIT_JUMP_BITS) - 1);
+    return (unsigned)rip & JIT_JUMP_MASK;
 }
 
 /* An address that nobody looks for in this entry. */
 static uint64_t no_jump(unsigned slot)
 {
     return slot < 2 ? 2 : 0;
+}
+
+/* All else is 0. */
+static void init_jumps(const DbtJit *jit, JitJumps *jumps)
+{
+    for (unsigned i = 0; i < 2; i++)
+        jumps->rip[i] = no_jump(i);
+    jumps->host[0] = (uintptr_t)(jit->rx + jit->glue.leave_empty);
 }
 
 /* --- Modes. --- */
@@ -120,8 +128,7 @@ uint8_t jit_mode_of(DbtJit *jit, uint32_t key)
     }
     if (jit->mode_count == JIT_MODES)
         return JIT_NO_MODE;
-    for (unsigned i = 0; i < 2; i++)
-        jit->area->mode[jit->mode_count].jumps.rip[i] = no_jump(i);
+    init_jumps(jit, &jit->area->mode[jit->mode_count].jumps);
     jit->mode_keys[jit->mode_count] = key;
     return (uint8_t)jit->mode_count++;
 }
@@ -242,7 +249,7 @@ void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
     if (exit->in_frame)
         patch(jit, exit, target->entry_indirect);
     else
-        patch(jit, exit, exit->far ? target->entry_far : exit->back ? target->entry_back : target->entry_near);
+        patch(jit, exit, exit->far ? target->entry_far : target->entry_near);
     jit->stats.links++;
 }
 
@@ -260,7 +267,9 @@ void jit_unit_remember_jump(DbtJit *jit, JitUnit *unit)
 
     if (log_enabled(LOG_EXEC)) /* which the dispatcher writes */
         return;
-    if (jumps->rip[slot] != unit->rip && jumps->rip[slot] != no_jump(slot)) {
+    if (slot == 0)
+        slot = 1;
+    else if (slot > 1 && jumps->rip[slot] != unit->rip && jumps->rip[slot] != no_jump(slot)) {
         jumps->rip[slot ^ 1] = jumps->rip[slot];
         jumps->host[slot ^ 1] = jumps->host[slot];
     }
@@ -401,7 +410,7 @@ void dbt_jit_page_changed(DbtAccel *accel, const uint32_t *generation)
         DbtVcpu *v = g_ptr_array_index(accel->vcpus, i);
 
         if (v->jit)
-            __atomic_store_n(&v->jit->area->exit_request, 1, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&v->jit->area->go_on, 0, __ATOMIC_SEQ_CST);
     }
     g_mutex_unlock(&pages->lock);
 }

@@ -46,7 +46,7 @@
  *     no unit --block hot--> VALID --page written, map or CPUID changed, its part used again--> dead
  *
  * Everything here belongs to the vCPU and its thread. Other threads reach it by two words only:
- * JitArea.exit_request, and the accelerator's list of pages written (dbt_jit_page_changed).
+ * JitArea.go_on, and the accelerator's list of pages written (dbt_jit_page_changed).
  */
 #ifndef DBT_JIT_H
 #define DBT_JIT_H
@@ -61,11 +61,13 @@
 #define JIT_MODES 16
 #define JIT_MODES_USUAL 6 /* of Linux with 64-bit programs; areas of the others are never touched */
 #define JIT_JUMP_BITS 15
+#define JIT_JUMP_MASK ((1u << JIT_JUMP_BITS) - 1)
 #define JIT_ITLB_SIZE 4096u /* the text of a kernel: its pages do not displace each other */
 
 /* The jump cache: where the code for an indirect branch's target is. An address is in one of a pair of entries,
  * the first that is looked at or the other, into which the next one displaces it. rip 0 in any entry but the
- * first two, and 2 in those, is no entry: they belong to other pairs. Entries stay when the TLB is flushed: the target looks itself
+ * first two, and 2 in those, is no entry: they belong to other pairs. The first entry of all stays empty: it is where all
+ * look while translated code is to be left (JitArea.go_on). Entries stay when the TLB is flushed: the target looks itself
  * whether its page is still where it was. */
 typedef struct JitJumps {
     uint64_t rip[1 << JIT_JUMP_BITS];
@@ -135,7 +137,7 @@ typedef struct JitGather {
 } JitGather;
 
 typedef struct JitArea {
-    uint32_t exit_request; /* atomic: translated code returns to the dispatcher soon */
+    uint32_t go_on;        /* atomic: JIT_JUMP_MASK; 0: translated code returns to the dispatcher soon, as somebody wants the vCPU */
     uint32_t interrupt_maybe; /* atomic: an interrupt may wait for IF; 0: none does */
     uint32_t site_tired;   /* JIT_SITE_MISSED and the like; 0: nothing */
     uint64_t scattered[2]; /* linear addresses */
@@ -193,9 +195,8 @@ typedef struct JitUnit {
     bool valid;
     uint32_t begin, end;  /* of its code, offsets in the buffer */
     uint32_t body;        /* flags in EFLAGS, no checks */
-    uint32_t entry_near;  /* a forward link within the page */
-    uint32_t entry_back;  /* a backward link within the page: looks at exit_request */
-    uint32_t entry_far;   /* a link from another page: looks at the page's id, too */
+    uint32_t entry_near;  /* a link within the page */
+    uint32_t entry_far;   /* a link from another page: looks at the page's id */
     uint32_t entry_indirect; /* the same, flags in frame.flags */
     uint32_t page_id;
     uint32_t next_page_id; /* of the page its only instruction goes on in; 0: it does not */
@@ -227,7 +228,7 @@ typedef struct JitExit {
     uint32_t linked;  /* id + 1 of the target's unit, 0: none */
     uint32_t next;    /* index + 1, in the target's list */
     uint8_t mode;     /* of the vCPU at this exit */
-    bool far, back;
+    bool far;
     bool fixed;       /* rip is not relative to the unit's */
     bool plain;       /* to a unit without groups */
     bool in_frame;    /* the flags are in frame.flags */
@@ -277,6 +278,7 @@ typedef struct JitGlue {
     uint32_t enter;
     uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
+    uint32_t leave_empty;  /* jumped to with R10 = target: where the jump cache's first entry leads */
     uint32_t load_x87;     /* called; changes R10 and R11 */
     uint32_t load_vectors; /* called with R11 = JIT_VECTORS_*; changes R10 and flags; R11 = what is loaded */
     uint32_t save_vectors; /* called by glue with R10 = CpuState, RAX = JIT_VECTORS_* */
@@ -548,7 +550,7 @@ bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t tab
 void jit_gather_glue(DbtJit *jit, JitEmit *e);
 
 /* --- jit-string-run.c --- */
-/* Bytes moved between two looks at exit_request. */
+/* Bytes moved between two looks at JitArea.go_on. */
 #define JIT_STRING_MAX (32 * KIB)
 /* What it has to know of the instruction. */
 enum {
