@@ -31,11 +31,13 @@
 #define WINDOW_PAGES (1u << (WINDOW_BITS - GUEST_PAGE_BITS))
 #define WINDOW_SIZE (1ull << WINDOW_BITS)
 #define WINDOWS 64u
+#define WAYS 4u             /* windows that an address may be in */
 #define PAGES_MAX 16384u    /* of all vCPUs: each takes up to two of the 65530 mappings a process may have */
 #define PAGES_PER_VCPU 8192u
 #define REACH 16u           /* pages looked at on either side */
 #define REST_FAILED (1u << 16) /* misses until the next try */
 #define REST_FULL (1u << 20)
+#define REST_EVICTED (1u << 14)
 
 typedef struct Window {
     uint64_t key, base; /* CR3 and linear address; key WINDOW_NONE: unused */
@@ -48,6 +50,7 @@ struct DbtWindows {
     uint8_t *arena;     /* WINDOWS * WINDOW_SIZE */
     uint8_t **direct;   /* of each page of the arena: its other address; NULL: nothing is there */
     unsigned pages;
+    unsigned next;      /* to be given up, modulo WAYS */
     bool lost;          /* a hole may be in the arena: it is left as it is for ever */
     Window window[WINDOWS];
 };
@@ -89,9 +92,12 @@ static DbtWindows *windows_of(DbtMmu *mmu)
     return NULL;
 }
 
-static unsigned index_of(uint64_t key, uint64_t linear)
+/* The first of the WAYS windows an address may be in. */
+static unsigned set_of(uint64_t key, uint64_t linear)
 {
-    return (unsigned)((key ^ (linear >> WINDOW_BITS) * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull >> 58);
+    uint64_t hash = (key ^ (linear >> WINDOW_BITS) * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
+
+    return (unsigned)((hash >> 48) % (WINDOWS / WAYS)) * WAYS;
 }
 
 static uint64_t key_of(const DbtVcpu *v)
@@ -99,14 +105,27 @@ static uint64_t key_of(const DbtVcpu *v)
     return v->state->cr3 & PTE_ADDR;
 }
 
+/* The window for the address; NULL: it has none. */
+static Window *find(const DbtVcpu *v, uint64_t linear)
+{
+    Window *set = &v->mmu->windows->window[set_of(key_of(v), linear)];
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (set[i].key == key_of(v) && set[i].base == (linear & -WINDOW_SIZE))
+            return &set[i];
+    }
+    return NULL;
+}
+
 /* The number of the page's place in the arena if there is a window for it. */
 static bool place_of(const DbtVcpu *v, uint64_t linear, size_t *place)
 {
-    unsigned i = index_of(key_of(v), linear);
-    const Window *window = &v->mmu->windows->window[i];
+    const Window *window = find(v, linear);
 
-    *place = (size_t)i * WINDOW_PAGES + (linear >> GUEST_PAGE_BITS & (WINDOW_PAGES - 1));
-    return window->key == key_of(v) && window->base == (linear & -WINDOW_SIZE);
+    if (!window)
+        return false;
+    *place = (size_t)(window - v->mmu->windows->window) * WINDOW_PAGES + (linear >> GUEST_PAGE_BITS & (WINDOW_PAGES - 1));
+    return true;
 }
 
 uint8_t *window_address(const DbtVcpu *v, uint64_t linear, uint8_t *host)
@@ -174,15 +193,37 @@ static void start_again(DbtVcpu *v)
     dbt_end_block(v);
 }
 
-/* There is a window for the address. */
+/* The one of the set that is to go, or is free: one of another process rather than of this one. */
+static Window *victim(const DbtVcpu *v, DbtWindows *w, Window *set)
+{
+    Window *best = &set[w->next % WAYS];
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        Window *window = &set[(w->next + i) % WAYS];
+
+        if (!window->pages)
+            return window;
+        if (best->key == key_of(v) && window->key != key_of(v))
+            best = window;
+    }
+    w->next++;
+    return best;
+}
+
+/*
+ * There is a window for the address. If another one had to go for it that is not to happen again soon: all that the TLB knows goes
+ * with it.
+ */
 static bool claim(DbtVcpu *v, uint64_t linear)
 {
     DbtWindows *w = v->mmu->windows;
-    Window *window = &w->window[index_of(key_of(v), linear)];
+    Window *window = find(v, linear);
 
-    if (window->key == key_of(v) && window->base == (linear & -WINDOW_SIZE))
+    if (window)
         return true;
+    window = victim(v, w, &w->window[set_of(key_of(v), linear)]);
     if (window->pages) {
+        v->mmu->window_rest = REST_EVICTED;
         mmu_tables_empty(v);
         dbt_end_block(v);
         if (!empty(w, (unsigned)(window - w->window)))

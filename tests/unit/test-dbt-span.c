@@ -53,6 +53,14 @@ GUEST(leap, "mov $0x80000, %ebx\n mov $100, %ebp\n"
             "1: xor %esi, %esi\n xor %eax, %eax\n"
             "2: add (%rbx,%rsi), %eax\n add $0x61000, %esi\n and $0xfffff, %esi\n jnz 2b\n"
             "dec %ebp\n jnz 1b\n");
+/* The walk in each of 16 stretches of a GiB, 40 times, and all of that 8 times. */
+GUEST(far_apart, "mov $8, %r12d\n"
+                 "1: mov $0x20000, %ebx\n mov $16, %r13d\n"
+                 "2: mov $40, %ebp\n"
+                 "3: xor %esi, %esi\n xor %eax, %eax\n"
+                 "4: add (%rbx,%rsi), %eax\n add $4096, %esi\n cmp $0x10000, %esi\n jne 4b\n"
+                 "dec %ebp\n jnz 3b\n add %rax, %r14\n add $0x40000000, %rbx\n dec %r13d\n jnz 2b\n"
+                 "dec %r12d\n jnz 1b\n");
 GUEST(straddle, "mov $0x20000, %ebx\n mov $400, %ebp\n"
                 "1: xor %esi, %esi\n xor %eax, %eax\n"
                 "2: add 4092(%rbx,%rsi), %rax\n add $4096, %esi\n cmp $0xf000, %esi\n jne 2b\n"
@@ -221,6 +229,27 @@ static void pages_met_in_any_order_are_brought_together(void **state)
     start(rig);
     assert_int_equal(rig_run(rig, 0), -1);
     assert_true(v->jit->stats.span_misses - misses < FAR_PAGES);
+}
+
+static void windows_of_an_address_space_do_not_displace_each_other(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    CpuState *s = start(rig);
+    uint64_t *pdpt = rig_mem(rig, 0x3000), flushes;
+
+    if (!counts(v))
+        return;
+    scattered(rig);
+    for (unsigned i = 1; i < 16; i++)
+        pdpt[i] = pdpt[0];
+    RIG_LOAD(rig, far_apart);
+    flushes = v->mmu->stats.flushes;
+    s->gpr[GPR_R14] = 0;
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(s->gpr[GPR_R14], 8 * 16 * SUM);
+    assert_true(v->mmu->stats.flushes - flushes < 4);
+    assert_int_equal(v->mmu->stats.windowed, 16 * PAGES);
 }
 
 static void an_access_may_lie_across_two_pages_of_a_span(void **state)
@@ -595,6 +624,7 @@ int main(void)
         RIG_CASE(pages_side_by_side_become_a_span),
         RIG_CASE(scattered_pages_are_brought_together),
         RIG_CASE(pages_met_in_any_order_are_brought_together),
+        RIG_CASE(windows_of_an_address_space_do_not_displace_each_other),
         RIG_CASE(an_access_may_lie_across_two_pages_of_a_span),
         RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
         RIG_CASE(invlpg_of_a_large_page_takes_the_spans_in_it),
