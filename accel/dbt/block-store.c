@@ -147,15 +147,20 @@ const DbtInsn *dbt_insns_decode(DbtVcpu *v, DbtBlock *b)
     DbtInsn insns[BLOCK_MAX_INSNS];
     uint8_t bits = v->code_bits;
     bool real = v->real;
-    unsigned used = 0;
+    const DbtPiece *piece = dbt_block_pieces(b);
+    unsigned used = 0, begin = 0;
 
     /* An x87 instruction may be asked for when its mode is over. */
     v->code_bits = b->mode & 0xff;
     v->real = b->mode >> 8 & 1;
     for (unsigned i = 0; i < b->count; i++) {
         dbt_decode_again(v, b->bytes + used, b->size - used, &insns[i]);
-        insns[i].offset = (uint16_t)used;
+        insns[i].offset = (int16_t)(b->pieces ? piece->offset + (int)(used - begin) : (int)used);
         used += insns[i].len;
+        if (b->pieces && used - begin == piece->size) {
+            begin = used;
+            piece++;
+        }
     }
     v->code_bits = bits;
     v->real = real;
@@ -168,7 +173,9 @@ const DbtInsn *dbt_insns_decode(DbtVcpu *v, DbtBlock *b)
 
 static size_t block_size(const DbtBlock *b)
 {
-    return align_up(sizeof(DbtBlock) + b->size, ENTRY_ALIGN);
+    const uint8_t *end = b->pieces ? (const uint8_t *)(dbt_block_pieces(b) + b->pieces) : b->bytes + b->size;
+
+    return align_up((size_t)(end - (const uint8_t *)b), ENTRY_ALIGN);
 }
 
 static void forget_jumps(struct DbtCache *c, const uint8_t *begin, const uint8_t *end)

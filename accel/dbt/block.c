@@ -48,7 +48,7 @@ void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b)
 }
 
 /* The jump cache may still name a dead block, so it must look outdated for ever. */
-static void kill_block(struct DbtCache *c, DbtBlock *b)
+void dbt_block_kill(struct DbtCache *c, DbtBlock *b)
 {
     static const uint32_t never = 0;
 
@@ -74,7 +74,7 @@ static unsigned decode_run(DbtVcpu *v, DbtBlock *b, const uint8_t *buf, unsigned
         r = dbt_decode(v, buf + used, len - used, linear + used, insn);
         if (r == DECODE_MORE)
             break;
-        insn->offset = (uint16_t)used;
+        insn->offset = (int16_t)used;
         b->count++;
         used += insn->len;
         if (r == DECODE_END)
@@ -83,15 +83,26 @@ static unsigned decode_run(DbtVcpu *v, DbtBlock *b, const uint8_t *buf, unsigned
     return MIN(used, len);
 }
 
-/*
- * The first page's part of the code is at b->gpa; false: not cacheable. May wait for other vCPUs, and then serve what
- * they left for this one: the whole cache may be flushed meanwhile, b with it.
- */
-static bool watch(DbtVcpu *v, DbtBlock *b)
+/* The first generation counts: should it have changed before the last piece is watched, the block is outdated. */
+static const uint32_t *watch_pieces(DbtVcpu *v, const DbtBlock *b, uint32_t *generation)
+{
+    const DbtPiece *piece = dbt_block_pieces(b);
+    const uint32_t *counter = dbt_code_watch(v, b->gpa, piece[0].size, generation);
+    uint32_t later;
+
+    for (unsigned i = 1; i < b->pieces && counter; i++)
+        counter = dbt_code_watch(v, b->gpa + (uint64_t)piece[i].offset, piece[i].size, &later);
+    return counter;
+}
+
+bool dbt_block_watch(DbtVcpu *v, DbtBlock *b)
 {
     unsigned first = b->crosses ? GUEST_PAGE_SIZE - (b->gpa & ~GUEST_PAGE_MASK) : b->size;
 
-    b->page_generation[0] = dbt_code_watch(v, b->gpa, first, &b->generation[0]);
+    if (b->pieces)
+        b->page_generation[0] = watch_pieces(v, b, &b->generation[0]);
+    else
+        b->page_generation[0] = dbt_code_watch(v, b->gpa, first, &b->generation[0]);
     b->page_generation[1] = b->page_generation[0];
     b->generation[1] = b->generation[0];
     if (b->crosses)
@@ -109,14 +120,13 @@ static bool bytes_unchanged(DbtVcpu *v, const uint8_t *bytes, unsigned size)
     return dbt_fetch(v, now, size, &gpa) == size && !memcmp(now, bytes, size);
 }
 
-static void publish(DbtVcpu *v, DbtBlock *b, const uint8_t *bytes)
+void dbt_block_publish(DbtVcpu *v, DbtBlock *b, const DbtInsn *insns)
 {
     struct DbtCache *c = v->cache;
     unsigned bucket = bucket_of(b->gpa);
 
-    memcpy(b->bytes, bytes, b->size);
     dbt_store_keep(c, b);
-    dbt_store_insns(c, b, c->scratch);
+    dbt_store_insns(c, b, insns);
     b->next = c->buckets[bucket];
     c->buckets[bucket] = b;
 }
@@ -159,10 +169,12 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
         b->size = decode_run(v, b, buf, len, max, linear);
         if (!b->count && !decode_crossing(v, b, buf, linear))
             return NULL;
-        if (!watch(v, b))
+        b->straight = b->count;
+        if (!dbt_block_watch(v, b))
             break;
         if (v->cache->flushes == flushes && bytes_unchanged(v, buf, b->size)) {
-            publish(v, b, buf);
+            memcpy(b->bytes, buf, b->size);
+            dbt_block_publish(v, b, v->cache->scratch);
             return b;
         }
     }
@@ -172,6 +184,7 @@ static DbtBlock *build(DbtVcpu *v, uint64_t linear, uint64_t gpa)
     *v->cache->once = (DbtBlock){.gpa = gpa, .mode = dbt_code_mode(v), .insns = v->cache->scratch};
     if (!decode_crossing(v, v->cache->once, buf, linear))
         return NULL;
+    v->cache->once->straight = v->cache->once->count;
     return v->cache->once;
 }
 
@@ -185,7 +198,25 @@ static bool revalidate(DbtVcpu *v, DbtBlock *b, uint64_t linear)
     if (dbt_block_valid(b))
         return true;
     /* Something else in its granules changed, or the same bytes were written. */
-    return watch(v, b) && bytes_unchanged(v, b->bytes, b->size);
+    if (!dbt_block_watch(v, b))
+        return false;
+    return b->pieces ? dbt_pieces_unchanged(v, b) : bytes_unchanged(v, b->bytes, b->size);
+}
+
+static DbtBlock *find_block(const struct DbtCache *c, uint64_t gpa, uint32_t mode)
+{
+    DbtBlock *b = c->buckets[bucket_of(gpa)];
+
+    while (b && (b->gpa != gpa || b->mode != mode))
+        b = b->next;
+    return b;
+}
+
+DbtBlock *dbt_block_known(const DbtVcpu *v, uint64_t gpa, uint32_t mode)
+{
+    DbtBlock *b = find_block(v->cache, gpa, mode);
+
+    return b && dbt_block_valid(b) ? b : NULL;
 }
 
 DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear)
@@ -198,14 +229,11 @@ DbtBlock *dbt_block_lookup(DbtVcpu *v, uint64_t linear)
 
     if (!dbt_fetch_gpa(v, linear, &gpa))
         return NULL;
-    for (b = c->buckets[bucket_of(gpa)]; b; b = b->next) {
-        if (b->gpa == gpa && b->mode == dbt_code_mode(v))
-            break;
-    }
+    b = find_block(c, gpa, dbt_code_mode(v));
     if (b && v->code_bits != 64 && s->rip + b->size - 1 > s->seg[SEG_CS].limit)
         return build(v, linear, gpa);
     if (b && !revalidate(v, b, linear)) {
-        kill_block(c, b);
+        dbt_block_kill(c, b);
         b = NULL;
     }
     if (c->flushes != flushes)

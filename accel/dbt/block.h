@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decoded blocks: straight runs of instructions, cached per vCPU.
+ * Decoded blocks: runs of instructions, cached per vCPU.
  *
  *     linear address --(jump cache)--> block            the usual way, one compare
  *     linear --(dbt_fetch_page)--> physical --(hash)--> block      after a TLB flush or conflict
@@ -8,7 +8,9 @@
  *
  * A block is keyed by the physical address of its first byte and the mode (code size, real or
  * protected); nothing in it depends on the linear address. It ends at a branch, at 64 instructions,
- * or where its page ends; an instruction that crosses pages is a block by itself.
+ * or where its page ends; an instruction that crosses pages is a block by itself. Of the blocks of code that runs
+ * often one is made that goes on over taken branches, within the page: several pieces, joined (block-join.c). It takes
+ * the place of its first one; the interpreter runs that much of it.
  *
  *     VALID --page generation differs--> compare bytes --same--> VALID (new generation)
  *       |                                     \--differ--> DEAD (unlinked; a new block is decoded)
@@ -30,10 +32,13 @@ struct DbtBlock {
     uint64_t gpa;                /* of the first byte */
     uint32_t mode;               /* dbt_code_mode */
     uint16_t count;              /* instructions */
-    uint16_t size;               /* bytes of guest code */
+    uint16_t size;               /* bytes of guest code, of all pieces */
     uint16_t heat;               /* entries that found no translated code (jit-run.c) */
     bool hot;                    /* its code runs often: site entries pay (jit-site.c) */
     bool crosses;                /* the single instruction goes on in page gpa_next */
+    bool joined;                 /* it is of several pieces, or could not be */
+    uint8_t pieces;              /* how many are listed behind its bytes; 0: it is one */
+    uint16_t straight;           /* instructions of the first piece */
     uint64_t gpa_next;
     uint32_t generation[2];      /* of the pages, when the bytes were read */
     const uint32_t *page_generation[2]; /* the second equals the first unless crosses */
@@ -43,8 +48,30 @@ struct DbtBlock {
     uint8_t bytes[];             /* the guest code this was decoded from */
 };
 
+/* A stretch of guest code. A block's lie in its page, one behind the other in its bytes. */
+typedef struct DbtPiece {
+    int16_t offset; /* from the block's begin */
+    uint16_t size;
+} DbtPiece;
+
+#define BLOCK_MAX_PIECES 16
+
 /* Room for any block. */
-#define BLOCK_BYTES (sizeof(DbtBlock) + BLOCK_MAX_INSNS * 15 + 64)
+#define BLOCK_BYTES (sizeof(DbtBlock) + BLOCK_MAX_INSNS * 15 + BLOCK_MAX_PIECES * sizeof(DbtPiece) + 64)
+
+/* Instructions that are to become one block. */
+typedef struct DbtJoin {
+    unsigned count, size, pieces, straight; /* as in DbtBlock */
+    DbtInsn insns[BLOCK_MAX_INSNS];
+    DbtPiece piece[BLOCK_MAX_PIECES];
+    uint8_t bytes[BLOCK_MAX_INSNS * 15];
+} DbtJoin;
+
+/* Where its pieces are listed, if they are. */
+static inline DbtPiece *dbt_block_pieces(const DbtBlock *b)
+{
+    return (DbtPiece *)(void *)((uint8_t *)b + sizeof(*b) + align_up(b->size, sizeof(DbtPiece)));
+}
 
 /* Valid while epoch is the vCPU's fetch_epoch of linear's half and mode its mode word. */
 typedef struct DbtJump {
@@ -145,7 +172,24 @@ static inline const DbtInsn *dbt_block_insns(DbtVcpu *v, DbtBlock *b)
     return __builtin_expect(b->insns != NULL, 1) ? b->insns : dbt_insns_decode(v, b);
 }
 
+/* --- block-join.c --- */
+/* The instruction at offset from the block that is begun with, whose len bytes are at bytes, comes next; false: there is no room. */
+bool dbt_join_add(DbtJoin *join, const DbtInsn *insn, const uint8_t *bytes, int offset);
+/* The bytes of all its pieces are those in memory. */
+bool dbt_pieces_unchanged(const DbtVcpu *v, const DbtBlock *b);
+/* The block of these instructions, which takes first's place; NULL: their bytes have changed, and first may be gone. */
+DbtBlock *dbt_join_finish(DbtVcpu *v, const DbtJoin *join, const DbtBlock *first);
+
 /* --- block.c --- */
+/* The block at a physical address, if it is known and what memory says; NULL: ask dbt_block_find when code runs there. */
+DbtBlock *dbt_block_known(const DbtVcpu *v, uint64_t gpa, uint32_t mode);
+/* What is written of the block from now on is noticed. Its bytes may have changed before. May wait for other
+ * vCPUs, and then serve what they left for this one: the whole cache may be flushed meanwhile, b with it. False: it cannot be kept. */
+bool dbt_block_watch(DbtVcpu *v, DbtBlock *b);
+/* Into the hash, its bytes and pieces in place; with so many instructions. */
+void dbt_block_publish(DbtVcpu *v, DbtBlock *b, const DbtInsn *insns);
+/* Nobody finds it any more. */
+void dbt_block_kill(struct DbtCache *c, DbtBlock *b);
 /* Out of the hash, if it is there. */
 void dbt_block_unlink(struct DbtCache *c, const DbtBlock *b);
 bool dbt_cache_init(DbtVcpu *v, GError **errp);

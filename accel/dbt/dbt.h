@@ -70,7 +70,7 @@ struct DbtInsn {
     uint8_t sub;       /* the handler's own: condition code, ALU operation, ... */
     uint16_t flags;    /* INSN_* */
     uint16_t mnemonic; /* ZydisMnemonic, for logs and tables */
-    uint16_t offset;   /* in its block, bytes */
+    int16_t offset;    /* from its block's begin, bytes */
     int64_t disp;      /* displacement; selector of a far pointer in the instruction */
     uint64_t imm;      /* sign-extended as the instruction does; branch distance; far offset */
     const void *aux;   /* native.c: the host code of this form */
@@ -342,6 +342,7 @@ struct DbtAccel {
     bool interpret;           /* no translated code */
     bool lock_step;           /* compare both */
     uint32_t translate_after; /* entries of a block before it is translated */
+    uint32_t hot_after;       /* runs of its code before that is made anew, with all that takes time */
     bool one_insn_per_tb;
     bool perf_map;            /* names of units for perf ... */
     int perf_map_fd;          /* ... go here; -1: nowhere */

@@ -267,19 +267,14 @@ void dbt_log_block(const DbtVcpu *v, const DbtBlock *b)
                v->cpu->index, v->state->seg[SEG_CS].selector, v->state->rip, b->gpa, v->cpl);
 }
 
-DbtStep dbt_run_insns(DbtVcpu *v, DbtBlock *b)
+void dbt_run_block(DbtVcpu *v, DbtBlock *b)
 {
     const DbtInsn *insns = dbt_block_insns(v, b);
 
-    v->limit = &insns[b->count];
-    return run_insns(v, insns);
-}
-
-void dbt_run_block(DbtVcpu *v, DbtBlock *b)
-{
     if (G_UNLIKELY(log_enabled(LOG_EXEC)))
         dbt_log_block(v, b);
-    dbt_after_block(v, dbt_run_insns(v, b));
+    v->limit = &insns[b->straight];
+    dbt_after_block(v, run_insns(v, insns));
 }
 
 static void find_and_run_block(DbtVcpu *v)

@@ -8,8 +8,6 @@
 VcpuExit dbt_exec(DbtVcpu *v);
 
 /* For jit-run.c: one block, found at cs:rip; and what follows after a block or an instruction. */
-/* The instructions of a block alone. */
-DbtStep dbt_run_insns(DbtVcpu *v, DbtBlock *b);
 void dbt_run_block(DbtVcpu *v, DbtBlock *b);
 void dbt_after_block(DbtVcpu *v, DbtStep step);
 void dbt_log_block(const DbtVcpu *v, const DbtBlock *b);

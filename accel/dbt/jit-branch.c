@@ -22,8 +22,6 @@
 #include "accel/dbt/jit-translate.h"
 
 #define FRAME JIT_FRAME
-/* Site entries make up for a second translation of a unit that runs so often. */
-#define RUNS_HOT 2048
 #define MODE_AREA(t, mode_index, field)                                                                                \
     ((int32_t)jit_area_offset((t)->jit, offsetof(JitArea, mode) + (mode_index) * sizeof(JitModeArea) +                 \
                                             offsetof(JitModeArea, field)))
@@ -33,6 +31,11 @@ uint64_t jit_branch_target(const JitInsn *in)
     uint64_t target = in->rip + in->insn->len + in->insn->imm;
 
     return in->dec.operand_width == 64 ? target : (uint32_t)target;
+}
+
+bool jit_is_taken(const JitInsn *in)
+{
+    return in->next && in->next != in->rip + in->insn->len;
 }
 
 void jit_emit_save_flags(JitTranslator *t)
@@ -157,28 +160,9 @@ static void emit_request_check(JitTranslator *t, uint32_t again)
     emit_jcc(t->hot, HOST_E, again);
 }
 
-static bool accesses_memory(const JitInsn *in)
-{
-    switch (in->dec.meta.category) {
-    case ZYDIS_CATEGORY_CALL:
-    case ZYDIS_CATEGORY_RET:
-    case ZYDIS_CATEGORY_PUSH:
-    case ZYDIS_CATEGORY_POP:
-        return true;
-    default:
-        return in->insn->flags & INSN_MEM;
-    }
-}
-
 bool jit_wants_count(const JitTranslator *t)
 {
-    if (t->unit->block->hot || t->jit->v->accel->translate_after == 1)
-        return false;
-    for (unsigned i = 0; i < t->count; i++) {
-        if (accesses_memory(&t->insns[i]))
-            return true;
-    }
-    return false;
+    return !t->unit->block->hot && t->jit->v->accel->translate_after > 1;
 }
 
 /* Where flags are not needed, or in the frame. */
@@ -186,7 +170,7 @@ static void emit_count(JitTranslator *t, bool flags_in_frame)
 {
     uint32_t n = t->unit->id % JIT_RUNS;
 
-    t->jit->area->runs[n] = RUNS_HOT;
+    t->jit->area->runs[n] = t->jit->v->accel->hot_after;
     emit_gs(t->hot, false, 0x83, 5, HOST_NO_REG,
             (int32_t)jit_area_offset(t->jit, offsetof(JitArea, runs) + n * sizeof(uint32_t))); /* sub dword, 1 */
     emit8(t->hot, 1);
@@ -228,7 +212,8 @@ void jit_emit_entries(JitTranslator *t)
         u->entry_near = t->hot->at;
     if (t->goes_back)
         emit_request_check(t, again);
-    if (t->counts && flags)
+    u->counts_at_entry = t->counts && flags;
+    if (u->counts_at_entry)
         emit_count(t, true);
     if (t->live_in)
         emit_load_flags(t);
@@ -241,8 +226,10 @@ void jit_emit_entries(JitTranslator *t)
 
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
 {
+    bool taken = jit_is_taken(in);
+
     t->keeps_temp = true;
-    emit_exit(t, jit_branch_target(in), in->dec.opcode & 15);
+    emit_exit(t, taken ? in->rip + in->insn->len : jit_branch_target(in), (in->dec.opcode & 15) ^ taken);
     return true;
 }
 
@@ -309,7 +296,9 @@ static bool emit_load_target(JitTranslator *t, const JitInsn *in, uint8_t host)
 bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
 {
     if (in->dec.raw.imm[0].is_relative) {
-        emit_exit(t, jit_branch_target(in), HOST_NO_REG);
+        t->keeps_temp = true;
+        if (!in->next)
+            emit_exit(t, jit_branch_target(in), HOST_NO_REG);
         return true;
     }
     if (!emit_load_target(t, in, HOST_ADDR))
@@ -338,7 +327,8 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
 {
     if (in->dec.raw.imm[0].is_relative) {
         emit_push_return(t, in);
-        emit_exit(t, jit_branch_target(in), HOST_NO_REG);
+        if (!in->next)
+            emit_exit(t, jit_branch_target(in), HOST_NO_REG);
         return true;
     }
     if (in->insn->flags & INSN_MEM || in->insn->rm == GPR_RSP) {
@@ -355,6 +345,30 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
+/*
+ * The return address in HOST_ADDR is the one the path goes on at, or the unit is left in front of the RET. Flags stay: whoever
+ * is returned to instead may want them.
+ *
+ *     mov r11, expected ; not r11 ; lea r10, [r10 + r11 + 1] ; mov r11, rcx ; mov rcx, r10
+ *     jrcxz +8 ; mov rcx, r11 ; jmp exit ; mov rcx, r11
+ */
+static void emit_return_guard(JitTranslator *t, const JitInsn *in)
+{
+    const HostAddress difference = {HOST_ADDR, HOST_TEMP, 0, 1};
+
+    t->keeps_temp = false;
+    jit_emit_x87_note(t, t->hot);
+    jit_emit_mov_address(t, t->hot, HOST_TEMP, in->next);
+    emit_rr(t->hot, true, 0xf7, 2, HOST_TEMP); /* not */
+    emit_lea(t->hot, true, HOST_ADDR, &difference);
+    emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RCX);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_ADDR);
+    emit_bytes(t->hot, (const uint8_t[]){0xe3, 8}, 2); /* jrcxz */
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
+    emit_exit(t, in->rip, HOST_NO_REG);
+    emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
+}
+
 bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
 {
     const HostAddress top = {HOST_SP, HOST_NO_REG, 0, 0};
@@ -362,7 +376,10 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
 
     jit_emit_access_place(t, &top, jit_word(t), false, &place);
     emit_at(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, &place.at);
+    if (in->next)
+        emit_return_guard(t, in);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
-    jit_emit_indirect(t);
+    if (!in->next)
+        jit_emit_indirect(t);
     return true;
 }

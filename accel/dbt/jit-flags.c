@@ -148,6 +148,23 @@ static uint32_t undefined_flags(const JitTranslator *t)
     return all;
 }
 
+/* What is needed where the instruction leaves the unit, but for indirect branches at its end. */
+static uint32_t needed_at_exits(JitTranslator *t, const JitInsn *in)
+{
+    uint64_t behind = in->rip + in->insn->len;
+
+    switch (in->dec.meta.category) {
+    case ZYDIS_CATEGORY_COND_BR:
+        if (jit_is_taken(in))
+            return needed_at(t, behind);
+        return needed_at(t, jit_branch_target(in)) | (in->next ? 0 : needed_at(t, behind));
+    case ZYDIS_CATEGORY_RET:
+        return in->next ? RFLAGS_ARITH : 0; /* the guard's */
+    default:
+        return in->dec.raw.imm[0].is_relative && !in->next ? needed_at(t, jit_branch_target(in)) : 0;
+    }
+}
+
 void jit_flags_analyse(JitTranslator *t, JitEnd end)
 {
     const JitInsn *last = &t->insns[t->count - 1];
@@ -168,11 +185,7 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
 
         if (i == t->save_point)
             live = RFLAGS_ARITH;
-        if (in->dec.raw.imm[0].is_relative) {
-            live |= needed_at(t, jit_branch_target(in));
-            if (in == last && in->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
-                live |= needed_at(t, in->rip + in->insn->len);
-        }
+        live |= needed_at_exits(t, in);
         live = (live & ~in->flags.writes) | in->flags.reads;
         in->live = live;
     }

@@ -120,6 +120,10 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
         *step = in->emit == jit_emit_push ? -(int64_t)jit_word(t) : (int64_t)jit_word(t);
         return reg == GPR_RSP && !is_first;
     }
+    if (in->emit == jit_emit_call || in->emit == jit_emit_ret) {
+        *step = in->emit == jit_emit_call ? -(int64_t)jit_word(t) : (int64_t)(jit_word(t) + (in->insn->imm & 0xffff));
+        return reg == GPR_RSP;
+    }
     switch (in->dec.mnemonic) {
     case ZYDIS_MNEMONIC_ADD:
         *step = from->imm.value.s;

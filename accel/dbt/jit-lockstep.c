@@ -106,10 +106,12 @@ static void show_code(GString *out, const JitUnit *unit, bool is32)
     const DbtBlock *b = unit->block;
     ZydisDisassembledInstruction insn;
 
-    for (unsigned at = 0; at < b->size; at += insn.info.length) {
-        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, unit->rip + at, b->bytes + at, b->size - at, &insn)))
+    for (unsigned n = 0, at = 0; n < b->count; at += b->insns[n++].len) {
+        uint64_t rip = unit->rip + (uint64_t)b->insns[n].offset;
+
+        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, rip, b->bytes + at, b->size - at, &insn)))
             return;
-        g_string_append_printf(out, "  %lx: %s\n", (unsigned long)(unit->rip + at), insn.text);
+        g_string_append_printf(out, "  %lx: %s\n", (unsigned long)rip, insn.text);
     }
 }
 
@@ -124,16 +126,35 @@ G_GNUC_NORETURN static void report(const DbtJit *jit, const JitUnit *unit, const
     g_error("lock-step: %s differ after a block\n%s", what, out->str);
 }
 
-/* The interpreter's turn. */
-static DbtStep interpret_noting(DbtVcpu *v, DbtBlock *block)
+/* Instructions n and on, while control stays on the block, over branches that are taken, too. */
+static DbtStep run_from(DbtVcpu *v, const JitUnit *unit, const DbtInsn *insns, unsigned n)
 {
+    const DbtInsn *insn = &insns[n], *last = &insns[unit->block->count - 1];
+
+    for (;; insn++) {
+        DbtStep step = insn->handler(v, insn);
+        bool jumps = insn < last && insn[1].offset != insn->offset + insn->len;
+
+        if (step == DBT_NEXT)
+            v->state->rip += insn->len;
+        if (insn == last || !v->limit || step == DBT_FAULT || (step != DBT_NEXT && !jumps) ||
+            (jumps && v->state->rip != unit->rip + (uint64_t)insn[1].offset))
+            return step;
+    }
+}
+
+/* The interpreter's turn. */
+static DbtStep interpret_noting(DbtVcpu *v, const JitUnit *unit)
+{
+    const DbtInsn *insns = dbt_block_insns(v, unit->block);
     DbtStep step;
 
     v->journal->lost = false;
     v->journal->count = 0;
     v->tlb = (MmuTlb *)(void *)v->mmu->tables[MMU_TABLE_CHECKED];
     v->journaling = true;
-    step = dbt_run_insns(v, block);
+    v->limit = insns; /* not NULL */
+    step = run_from(v, unit, insns, 0);
     v->journaling = false;
     dbt_context_changed(v);
     return step;
@@ -145,22 +166,10 @@ static bool at_repetition(const DbtVcpu *v, const JitUnit *unit)
     const DbtBlock *b = unit->block;
 
     for (unsigned n = 0; n < b->count; n++) {
-        if (unit->rip + b->insns[n].offset == v->state->rip)
+        if (unit->rip + (uint64_t)b->insns[n].offset == v->state->rip)
             return b->insns[n].flags & (INSN_REP | INSN_REPNE);
     }
     return false;
-}
-
-static DbtStep run_from(DbtVcpu *v, const DbtBlock *b, unsigned n)
-{
-    DbtStep step = DBT_NEXT;
-
-    for (; n < b->count && step == DBT_NEXT; n++) {
-        step = b->insns[n].handler(v, &b->insns[n]);
-        if (step == DBT_NEXT)
-            v->state->rip += b->insns[n].len;
-    }
-    return step;
 }
 
 /* Translated code may end before its unit does: when an instruction changed what it takes for granted (the x87
@@ -173,11 +182,12 @@ static DbtStep finish(DbtVcpu *v, const JitUnit *unit, DbtStep step)
     for (unsigned pieces = 0; pieces < FINISH_MAX; pieces++) {
         unsigned n = 0;
 
-        while (n < b->count && unit->rip + b->insns[n].offset != v->state->rip)
+        while (n < b->count && unit->rip + (uint64_t)b->insns[n].offset != v->state->rip)
             n++;
         if (n == b->count)
             break;
-        step = run_from(v, b, n);
+        v->limit = b->insns; /* not NULL */
+        step = run_from(v, unit, b->insns, n);
         if (step != DBT_LEAVE || !at_repetition(v, unit))
             break;
     }
@@ -194,9 +204,13 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
 
     if (!unit->pure)
         return jit_run_unit(jit, unit);
+    if (unit->counts_at_entry && --jit->area->runs[unit->id % JIT_RUNS] == 0) { /* it is entered behind that */
+        jit_unit_hot(jit, unit);
+        return DBT_LEAVE;
+    }
     dbt_jit_x87_home(v);
     journal->before = *v->state;
-    step = interpret_noting(v, unit->block);
+    step = interpret_noting(v, unit);
     if (step == DBT_FAULT || journal->lost || v->attention || !v->limit || epoch != v->tlb_epoch)
         return step;
     if (v->code_bits == 32)

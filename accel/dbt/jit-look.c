@@ -212,6 +212,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "units.fallbacks", t.jit.fallbacks);
     line(out, "units.moved", t.jit.moved);
     line(out, "blocks.hot", t.jit.hot);
+    line(out, "blocks.joined", t.jit.paths);
     line(out, "units.sites-adapted", t.jit.sites_adapted);
     line(out, "units.sites-displaced", t.jit.sites_displaced);
     line(out, "spans.misses", t.jit.span_misses);

@@ -44,7 +44,7 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     const DbtInsn *insn = &dbt_block_insns(v, unit->block)[n];
     uint64_t epoch = v->tlb_epoch;
 
-    s->rip = unit->rip + insn->offset;
+    s->rip = unit->rip + (uint64_t)insn->offset;
     if (v->code_bits == 32)
         s->rip = (uint32_t)s->rip;
     jit->stats.interpreted++;
@@ -52,6 +52,10 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
     if (jit->step != DBT_NEXT)
         return false;
     s->rip += insn->len;
+    if (n + 1 < unit->block->count && s->rip != unit->rip + (uint64_t)insn[1].offset) { /* a branch that was expected to be taken */
+        jit->step = DBT_LEAVE;
+        return false;
+    }
     if (vcpu_requests(v->cpu)) /* the instruction's own device may have asked without a kick */
         __atomic_store_n(&jit->area->go_on, 0, __ATOMIC_RELAXED);
     return v->limit && epoch == v->tlb_epoch && jit->x87_masked == jit_x87_is_masked(&v->state->fpu);
@@ -153,7 +157,9 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
     block->heat += block->heat < UINT16_MAX;
     if (!plain && block->heat < heat_needed(jit, block) && block->insns)
         return NULL;
-    return jit_translate(jit, block, rip, plain);
+    if (block->hot && !plain)
+        block = jit_path(jit, block);
+    return block ? jit_translate(jit, block, rip, plain) : NULL;
 }
 
 /*
@@ -172,6 +178,13 @@ static DbtStep refuse_target(DbtJit *jit, const JitUnit *unit)
         *rsp += 8;
     interpret(jit, unit, n);
     return jit->step;
+}
+
+void jit_unit_hot(DbtJit *jit, JitUnit *u)
+{
+    jit->got_hot = u->block->hot = true;
+    jit->stats.hot++;
+    dbt_jit_drop_block(jit->v, u->block);
 }
 
 /* What the exit says about the state. rip is that of the next instruction, but for DBT_NEXT. */
@@ -200,9 +213,7 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
         v->state->rip = u->rip;
     } else if (what == JIT_EXIT_HOT) {
         v->state->rip = u->rip;
-        jit->got_hot = u->block->hot = true;
-        jit->stats.hot++;
-        dbt_jit_drop_block(v, u->block);
+        jit_unit_hot(jit, u);
     } else {
         interpret(jit, u, what - JIT_EXIT_INSN);
         return jit->step;

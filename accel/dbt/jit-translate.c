@@ -137,7 +137,8 @@ static JitEnd decode_block(JitTranslator *t, DbtBlock *block, uint64_t rip)
 
         in->insn = &insns[i];
         in->bytes = block->bytes + offset;
-        in->rip = rip + offset;
+        in->rip = rip + (uint64_t)insns[i].offset;
+        in->next = i + 1 < block->count ? rip + (uint64_t)insns[i + 1].offset : 0;
         ok = decode_insn(t, in, in->insn);
         offset += in->insn->len;
     }

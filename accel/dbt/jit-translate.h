@@ -38,6 +38,7 @@ struct JitInsn {
     const DbtInsn *insn;
     const uint8_t *bytes;
     uint64_t rip; /* what it is part of in the code is noted: jit_note_address */
+    uint64_t next; /* where the path goes on (jit-path.c); 0: it ends here */
     ZydisDecodedInstruction dec;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     JitEmitter emit; /* NULL: the interpreter's */
@@ -263,6 +264,8 @@ void jit_emit_entries(JitTranslator *t);
 void jit_emit_save_flags(JitTranslator *t);
 /* The target of a near branch with a distance. */
 uint64_t jit_branch_target(const JitInsn *in);
+/* The path goes on at the target of this conditional branch. */
+bool jit_is_taken(const JitInsn *in);
 
 /* --- jit-stack.c --- */
 /* Checks the word below the top of the stack. */

@@ -8,6 +8,7 @@
  *     jit-part.c       memory for them: a ring of parts
  *     jit-move.c       the same code at another address
  *     jit-code.c       the code buffer and the code that enters, leaves and calls the interpreter
+ *     jit-path.c       which blocks become one, when their code is hot
  *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
  *     jit-flags.c      which flags are alive where
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
@@ -204,6 +205,7 @@ typedef struct JitUnit {
     uint32_t first_exit, exit_count;
     bool pure;            /* registers and memory are all it works on */
     bool plain;           /* without groups: what exits marked so lead to (jit-group.c) */
+    bool counts_at_entry; /* its runs, in front of its body, as it needs flags there */
     uint32_t flags_out;   /* arithmetic flags all its direct successors need */
     uint32_t flags_undefined; /* at its exits, for lock-step */
     uint32_t cold, cold_end; /* of its stubs */
@@ -304,6 +306,7 @@ typedef struct JitStats {
     uint64_t jump_misses; /* indirect branches the jump cache did not know */
     uint64_t moved;       /* to another linear address */
     uint64_t hot;         /* blocks that got hot */
+    uint64_t paths;       /* and were joined with others */
     uint64_t sites_adapted; /* units made anew because their sites missed */
     uint64_t sites_displaced; /* units dropped because others took their sites */
     uint64_t span_misses, span_pages; /* of sites that hold spans: how often, and what they got */
@@ -431,6 +434,10 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 {
     return jit->tables + (uint32_t)offset;
 }
+
+/* --- jit-path.c --- */
+/* What is to be translated now that the block is hot: it, or one that goes on behind it, in its place. NULL: its code changes. */
+DbtBlock *jit_path(DbtJit *jit, DbtBlock *first);
 
 /* --- jit-translate.c --- */
 /* The unit for the block at rip, linked into nothing yet. Others may be dropped to make room. */
@@ -570,6 +577,8 @@ void jit_string_init(DbtJit *jit);
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */
 void dbt_jit_run(DbtVcpu *v);
+/* It has run often enough: it is dropped, and its block is translated anew when it runs next. */
+void jit_unit_hot(DbtJit *jit, JitUnit *u);
 /* Enters the unit and takes what comes back apart: the state is exact, a fault is in v->fault. */
 DbtStep jit_run_unit(DbtJit *jit, JitUnit *u);
 /* For tests: the unit at cs:rip and no further, its fault not delivered. Not translated: nothing was

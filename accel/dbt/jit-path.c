@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Paths: what a hot unit is made of. Blocks run on over branches that are not taken; a path follows those that are,
+ * too, so that flags, checks of the stack and the look at requests are not had anew at each jump.
+ *
+ *     jmp, call         go on at the target; where a call returns to is kept
+ *     ret               goes on behind the call on the path, guarded: elsewhere the unit is left in front of it
+ *     jcc               goes where more than half of the runs of the first block went; the other way is an exit
+ *
+ * Blocks count their runs until they are hot, and are only entered by jumps, so the count of a target's says how
+ * often it was jumped to. A path ends where it would come back to itself, leave its page or code nobody has run,
+ * at indirect branches, and where no direction stands out.
+ *
+ * Owner: the vCPU's thread.
+ */
+#include "accel/dbt/jit.h"
+
+#define RETURNS_MAX 8
+
+typedef struct PathSearch {
+    DbtJit *jit;
+    const DbtBlock *first;
+    DbtJoin *join;
+    int returns[RETURNS_MAX]; /* where calls on the path come back to */
+    unsigned depth;
+} PathSearch;
+
+/* Where the path goes on: an offset from its begin, or one of these. */
+enum { PATH_STRAIGHT = 1 << 20, PATH_ENDS };
+
+static DbtBlock *block_at(const PathSearch *s, int offset)
+{
+    uint64_t gpa = s->first->gpa + (uint64_t)offset;
+    DbtBlock *b;
+
+    if ((gpa ^ s->first->gpa) >> GUEST_PAGE_BITS)
+        return NULL;
+    b = dbt_block_known(s->jit->v, gpa, s->first->mode);
+    return b && !b->crosses ? b : NULL;
+}
+
+static bool is_on_path(const PathSearch *s, int offset)
+{
+    for (unsigned i = 0; i < s->join->count; i++) {
+        if (s->join->insns[i].offset == offset)
+            return true;
+    }
+    return false;
+}
+
+/* Most runs of the path's begin may be expected to come there next. */
+static bool is_usual(const PathSearch *s, int offset)
+{
+    const DbtBlock *b = block_at(s, offset);
+    uint32_t runs = 0, hot = s->jit->v->accel->hot_after;
+
+    if (!b || is_on_path(s, offset))
+        return false;
+    for (const JitUnit *u = b->units; u; u = u->next_of_block) {
+        if (u->mode == s->jit->mode && !u->plain)
+            runs = MAX(runs, hot - MIN(hot, s->jit->area->runs[u->id % JIT_RUNS]));
+    }
+    return b->hot || runs > hot / 2;
+}
+
+static int follow_always(const PathSearch *s, int offset)
+{
+    return block_at(s, offset) && !is_on_path(s, offset) ? offset : PATH_ENDS;
+}
+
+static int follow_return(PathSearch *s)
+{
+    return s->depth ? follow_always(s, s->returns[--s->depth]) : PATH_ENDS;
+}
+
+/* last: nothing is known of what is behind. */
+static int follow_condition(const PathSearch *s, int target, int behind, bool last)
+{
+    if (target != behind && is_usual(s, target))
+        return target;
+    if (!last)
+        return PATH_STRAIGHT;
+    return is_usual(s, behind) ? behind : PATH_ENDS;
+}
+
+/* Behind an instruction at offset, of so many bytes: forms that compilers use. */
+static int follow(PathSearch *s, const DbtInsn *insn, const uint8_t *bytes, int offset, bool last)
+{
+    int behind = offset + insn->len;
+    int64_t distance = (int64_t)insn->imm;
+    int target = distance == (int16_t)distance ? behind + (int)distance : PATH_STRAIGHT; /* nowhere */
+
+    switch (bytes[0]) {
+    case 0xe8:
+        if (s->depth == RETURNS_MAX || target == behind)
+            return PATH_ENDS;
+        s->returns[s->depth++] = behind;
+        return follow_always(s, target);
+    case 0xe9:
+    case 0xeb:
+        return target == behind ? PATH_ENDS : follow_always(s, target);
+    case 0xc3:
+        return follow_return(s);
+    case 0x70 ... 0x7f:
+        return follow_condition(s, target, behind, last);
+    case 0x0f:
+        if (bytes[1] >> 4 == 8)
+            return follow_condition(s, target, behind, last);
+        return last ? PATH_ENDS : PATH_STRAIGHT;
+    default:
+        return last ? PATH_ENDS : PATH_STRAIGHT;
+    }
+}
+
+/* Adds the block that begins at offset as far as control is in it; where it goes on. */
+static int add_block(PathSearch *s, DbtBlock *b, int offset)
+{
+    const DbtInsn *insns = dbt_block_insns(s->jit->v, b);
+    const uint8_t *bytes = b->bytes;
+    int next = PATH_ENDS;
+
+    for (unsigned i = 0; i < b->straight; i++) {
+        if (!dbt_join_add(s->join, &insns[i], bytes, offset))
+            return PATH_ENDS;
+        next = follow(s, &insns[i], bytes, offset, i + 1 == b->straight);
+        if (next != PATH_STRAIGHT)
+            return next;
+        bytes += insns[i].len;
+        offset += insns[i].len;
+        if (is_on_path(s, offset))
+            return PATH_ENDS;
+    }
+    return next;
+}
+
+DbtBlock *jit_path(DbtJit *jit, DbtBlock *first)
+{
+    DbtVcpu *v = jit->v;
+    DbtJoin join = {0};
+    PathSearch s = {.jit = jit, .first = first, .join = &join};
+    DbtBlock *b = first;
+    int offset = 0;
+
+    if (first->joined || first->crosses || v->code_bits != 64 || v->accel->one_insn_per_tb)
+        return first;
+    first->joined = true;
+    while (b) {
+        offset = add_block(&s, b, offset);
+        b = offset < PATH_STRAIGHT ? block_at(&s, offset) : NULL;
+    }
+    if (join.pieces < 2 && join.count <= first->count)
+        return first;
+    b = dbt_join_finish(v, &join, first);
+    jit->stats.paths += b != NULL;
+    return b;
+}
