@@ -220,7 +220,7 @@ void jit_emit_entries(JitTranslator *t)
     u->body = t->hot->at;
     if (t->counts && !flags)
         emit_count(t, false);
-    if (!save && !t->goes_back && !u->next_page_id)
+    if (!save && !t->goes_back && !u->next_page_id && !u->counts_at_entry)
         u->entry_near = u->body;
 }
 
