@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/host.h"
 #include "core/machine.h"
 
 static const char *const system_dirs[] = {
@@ -20,6 +21,13 @@ static const struct {
     const char *prefix, *package;
 } packages[] = {
     {"bios", "seabios"}, {"vgabios", "seabios"}, {"efi-", "ipxe-qemu"}, {"pxe-", "ipxe-qemu"}, {"OVMF", "ovmf"},
+};
+
+static const struct {
+    const char *purpose, *package, *what;
+} kinds[] = {
+    [FIRMWARE_BIOS] = {"firmware image", "seabios", "the PC's BIOS"},
+    [FIRMWARE_OPTION_ROM] = {"option ROM", "ipxe-qemu", "those of network cards"},
 };
 
 static bool is_file(const char *path)
@@ -46,9 +54,8 @@ static const char *package_of(const char *name)
     return NULL;
 }
 
-char *firmware_find(const Machine *machine, const char *name, const char *purpose, GError **errp)
+static char *find(const Machine *machine, const char *name)
 {
-    const char *package = package_of(name);
     char *path = NULL;
 
     /* A path that is wrong is reported by whoever opens it. */
@@ -58,11 +65,28 @@ char *firmware_find(const Machine *machine, const char *name, const char *purpos
         path = find_in(g_ptr_array_index(machine->firmware_dirs, i), name);
     for (size_t i = 0; i < G_N_ELEMENTS(system_dirs) && !path; i++)
         path = find_in(system_dirs[i], name);
-    if (!path && package)
-        error_set(errp, "%s '%s' is not on this system: install the package '%s', or give its directory with -L",
-                  purpose, name, package);
-    else if (!path)
-        error_set(errp, "%s '%s' is neither a file nor in a firmware directory: give its path, or its directory with -L",
-                  purpose, name);
     return path;
+}
+
+bool firmware_load(FirmwareImage *image, const Machine *machine, const char *name, FirmwareKind kind, size_t max, GError **errp)
+{
+    const char *package = package_of(name), *purpose = kinds[kind].purpose;
+    g_autoptr(GError) err = NULL;
+
+    *image = (FirmwareImage){.path = find(machine, name)};
+    if (!image->path && package)
+        return error_set(errp, "%s '%s' is not on this system: install the package '%s', or give its directory with -L",
+                         purpose, name, package);
+    if (!image->path)
+        return error_set(errp, "%s '%s' is neither a file nor in a firmware directory: give its path, or its directory with -L",
+                         purpose, name);
+    if (!host_load_file(image->path, max, purpose, &image->data, &image->len, &err))
+        return error_set(errp, "%s; the package '%s' has %s", err->message, kinds[kind].package, kinds[kind].what);
+    return true;
+}
+
+void firmware_release(FirmwareImage *image)
+{
+    g_free(image->path);
+    g_free(image->data);
 }

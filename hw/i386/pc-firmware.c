@@ -121,15 +121,13 @@ static bool add_serial_console(PcMachine *pc, GError **errp)
 
 static bool add_rom_file(PcMachine *pc, const char *directory, const char *name, int32_t bootindex, GError **errp)
 {
-    g_autofree char *path = firmware_find(&pc->machine, name, "option ROM", errp);
-    g_autofree uint8_t *data = NULL;
-    g_autofree char *base = path ? g_path_get_basename(path) : NULL;
-    size_t len;
+    g_auto(FirmwareImage) image = {0};
 
-    if (!path || !host_load_file(path, OPTION_ROM_MAX, "option ROM", &data, &len, errp))
+    if (!firmware_load(&image, &pc->machine, name, FIRMWARE_OPTION_ROM, OPTION_ROM_MAX, errp))
         return false;
+    g_autofree char *base = g_path_get_basename(image.path);
     g_autofree char *file = g_strdup_printf("%s/%s", directory, base);
-    if (!fw_cfg_add_file(pc->fw_cfg, file, data, len, errp))
+    if (!fw_cfg_add_file(pc->fw_cfg, file, image.data, image.len, errp))
         return false;
     g_autofree char *boot_path = g_strdup_printf("/rom@%s", file);
     return boot_order_add(&pc->machine, bootindex, boot_path, errp);

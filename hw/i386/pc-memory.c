@@ -46,22 +46,20 @@ static void add_ram(PcMachine *pc, const char *name, uint64_t gpa, uint64_t ram_
 
 static bool load_firmware(PcMachine *pc, const char *name, GError **errp)
 {
-    g_autofree char *path = firmware_find(&pc->machine, name, "firmware image", errp);
-    g_autofree uint8_t *data = NULL;
-    size_t len;
+    g_auto(FirmwareImage) image = {0};
 
-    if (!path || !host_load_file(path, FIRMWARE_MAX, "firmware image", &data, &len, errp))
+    if (!firmware_load(&image, &pc->machine, name, FIRMWARE_BIOS, FIRMWARE_MAX, errp))
         return false;
-    if (!len || len % (64 * KIB))
-        return error_set(errp, "firmware image '%s' is %zu bytes long: it has to be a multiple of 64 KiB", path, len);
-    pc->firmware_block = ram_block_new_anon("pc.bios", len, errp);
+    if (!image.len || image.len % (64 * KIB))
+        return error_set(errp, "firmware image '%s' is %zu bytes long: it has to be a multiple of 64 KiB", image.path, image.len);
+    pc->firmware_block = ram_block_new_anon("pc.bios", image.len, errp);
     if (!pc->firmware_block)
         return false;
-    memcpy(pc->firmware_block->host, data, len);
-    pc->firmware_size = len;
-    pc->firmware_isa_size = MIN(len, FIRMWARE_ISA_MAX);
-    memory_region_init_rom(&pc->firmware, "pc.bios", pc->firmware_block, 0, len);
-    memory_region_add(&pc->machine.memory_root, 4 * GIB - len, &pc->firmware, 0);
+    memcpy(pc->firmware_block->host, image.data, image.len);
+    pc->firmware_size = image.len;
+    pc->firmware_isa_size = MIN(image.len, FIRMWARE_ISA_MAX);
+    memory_region_init_rom(&pc->firmware, "pc.bios", pc->firmware_block, 0, image.len);
+    memory_region_add(&pc->machine.memory_root, 4 * GIB - image.len, &pc->firmware, 0);
     return true;
 }
 

@@ -29,22 +29,20 @@ static uint64_t bar_size(uint64_t len)
 
 bool pci_rom_init(PciDevice *pci, GError **errp)
 {
-    g_autofree uint8_t *data = NULL;
-    size_t len;
+    g_auto(FirmwareImage) image = {0};
 
     if (!pci->romfile || !*pci->romfile)
         return true;
-    g_autofree char *path = firmware_find(pci->dev.machine, pci->romfile, "option ROM", errp);
-    if (!path || !host_load_file(path, ROM_MAX, "option ROM", &data, &len, errp))
+    if (!firmware_load(&image, pci->dev.machine, pci->romfile, FIRMWARE_OPTION_ROM, ROM_MAX, errp))
         return false;
-    if (!len)
-        return error_set(errp, "option ROM '%s' is empty", path);
+    if (!image.len)
+        return error_set(errp, "option ROM '%s' is empty", image.path);
     if (!pci->rombar)
         return true;
-    pci->rom_block = ram_block_new_anon("pci.rom", bar_size(len), errp);
+    pci->rom_block = ram_block_new_anon("pci.rom", bar_size(image.len), errp);
     if (!pci->rom_block)
         return false;
-    memcpy(pci->rom_block->host, data, len);
+    memcpy(pci->rom_block->host, image.data, image.len);
     memory_region_init_rom(&pci->rom, "pci.rom", pci->rom_block, 0, pci->rom_block->size);
     pci_register_bar(pci, PCI_ROM_BAR, 0, &pci->rom);
     return true;

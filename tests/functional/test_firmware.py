@@ -179,10 +179,13 @@ def a_kernel_is_started_by_the_firmware_that_was_named():
 
 ARGS = BASE + ["-accel", ACCEL]
 refuse("a missing bios names the package", ARGS + ["-bios", "bios-9000.bin"], "'bios-9000.bin'", "package 'seabios'")
-refuse("a bios that is too large", ARGS + ["-bios", image("huge.bin", 17 << 20)], "huge.bin")
+refuse("a bios path that leads nowhere names the package", ARGS + ["-bios", "/nonexistent/bios.bin"], "/nonexistent/bios.bin", "package 'seabios'")
+refuse("a rom of a device that is too large", ARGS + ["-device", f"virtio-rng-pci,romfile={image('device.rom', 17 << 20)}"],
+       "device.rom", "package 'ipxe-qemu'")
+refuse("a bios that is too large", ARGS + ["-bios", image("huge.bin", 17 << 20)], "huge.bin", "16777216", "package 'seabios'")
 refuse("a bios of odd size", ARGS + ["-bios", image("odd.bin", 1000)], "odd.bin", "64 KiB")
 refuse("a missing option rom names the package", ARGS + ["-option-rom", "pxe-none.rom"], "'pxe-none.rom'", "'ipxe-qemu'")
-refuse("an option rom that is too large", ARGS + ["-option-rom", image("huge.rom", 17 << 20)], "huge.rom")
+refuse("an option rom that is too large", ARGS + ["-option-rom", image("huge.rom", 17 << 20)], "huge.rom", "16777216", "package 'ipxe-qemu'")
 refuse("an unknown boot drive", ARGS + ["-boot", "order=cx"], "'x'", "-boot")
 refuse("a boot drive given twice", ARGS + ["-boot", "order=cdc"], "'c'", "twice")
 refuse("an unknown boot key", ARGS + ["-boot", "ordr=c"], "'ordr'", "'order'")
