@@ -552,6 +552,28 @@ static void a_drive_with_if_virtio_gets_its_device(void **state)
     unlink(path);
 }
 
+static void with_snapshot_no_image_is_written(void **state)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("vmm-blk-XXXXXX", &path, NULL);
+    Disk d = { .fd = fd, .path = path };
+
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    g_autofree char *args = g_strdup_printf("-m 8 -snapshot -drive file=%s,format=raw,if=none,id=d0 "
+                                            "-device virtio-blk-pci,drive=d0,addr=5", path);
+    vd_open(&d.drv, qt_start(args), SLOT, false);
+    vd_start(&d.drv, &d.ring, F_ALL, 16);
+    fill(&d, DATA, 0x5a, 512);
+    assert_int_equal(request(&d, T_OUT, 7, 512), S_OK);
+    fill(&d, DATA, 0, 512);
+    assert_int_equal(request(&d, T_IN, 7, 512), S_OK);
+    assert_int_equal(qt_readl(d.drv.qt, DATA), 0x5a5a5a5a);
+    assert_true(qt_end(d.drv.qt));
+    expect_file(&d, 7, 0);
+    close(fd);
+    unlink(path);
+}
+
 static void block_sizes_and_topology_are_as_the_user_says(void **state)
 {
     Disk *d = disk_new("", ",logical_block_size=1024,physical_block_size=4096,min_io_size=8192,opt_io_size=65536", false);
@@ -618,6 +640,7 @@ int main(void)
         cmocka_unit_test(a_reset_with_requests_out_leaves_a_working_disk),
         cmocka_unit_test(a_limit_holds_back_what_comes_too_fast),
         cmocka_unit_test(a_drive_with_if_virtio_gets_its_device),
+        cmocka_unit_test(with_snapshot_no_image_is_written),
         cmocka_unit_test(block_sizes_and_topology_are_as_the_user_says),
         cmocka_unit_test(a_graph_of_nodes_in_json_is_a_disk),
         disk_test(a_queue_reset_waits_for_its_requests),

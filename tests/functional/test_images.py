@@ -3,9 +3,11 @@
 """What becomes of disk images that guests use: overlays, throw-away changes, locks, full hosts, kills, resizing."""
 
 import hashlib
+import json
 import os
 import random
 import re
+import struct
 import subprocess
 import tempfile
 
@@ -102,6 +104,49 @@ def overlays_and_throw_away_changes_leave_their_image_as_it_was():
         assert file_md5(path) == digest, f"{path} is not what it was"
     tool("qemu-img", "check", "-q", overlay)
     assert content_md5(overlay) == seen
+
+
+def make_bad_images():
+    """{name: (options, what the line mentions besides the file)}."""
+    tool("qemu-img", "create", "-q", "-f", "qcow2", path_of("good"), "8M")
+    with open(path_of("good"), "rb") as file:
+        good = file.read()
+
+    def write(name, data):
+        with open(path_of(name), "wb") as out:
+            out.write(data)
+
+    def patched(name, at, form, value):
+        write(name, good[:at] + struct.pack(form, value) + good[at + struct.calcsize(form):])
+
+    write("plain", bytes(65536))
+    write("short", good[:100])
+    patched("bomb", 36, ">I", 0x7fffffff)      # entries of the L1 table
+    patched("huge", 24, ">Q", 1 << 63)         # bytes of the disk
+    patched("outside", 40, ">Q", 1 << 50)      # where the L1 table is
+    patched("future", 72, ">Q", 1 << 40)       # incompatible features
+    patched("encrypted", 32, ">I", 1)
+    make_overlay("orphan", make_raw("lost", 65536))
+    os.unlink(path_of("lost"))
+    os.mkdir(path_of("folder"))
+    os.mkfifo(path_of("pipe"))
+    return {"plain": ("format=qcow2", "not in qcow2 format"), "short": ("format=qcow2", "not a valid"),
+            "bomb": ("format=qcow2", "L1 table"), "huge": ("format=qcow2", "8 EiB"), "outside": ("format=qcow2", "L1 table"),
+            "future": ("format=qcow2", "feature"), "encrypted": ("format=qcow2", "encrypted"), "orphan": ("format=qcow2", "lost"),
+            "good": ("format=vmdk", "'vmdk'"), "folder": ("format=raw", "directory"), "pipe": ("format=raw", "neither file"),
+            "absent": ("format=raw", "No such file")}
+
+
+@suite.test
+def images_that_cannot_be_used_get_one_line_and_are_not_written():
+    for name, (options, mention) in make_bad_images().items():
+        path = path_of(name)
+        before = file_md5(path) if os.path.isfile(path) else None
+        check_refused(IDLE + ["-drive", f"file={path},if=virtio,{options}"], path, mention)
+        node = {"driver": options.split("=")[1], "node-name": "n0", "file": {"driver": "file", "filename": path}}
+        check_refused(IDLE + ["-blockdev", json.dumps(node)], mention)
+        check_refused(IDLE + ["-blockdev", f"driver={node['driver']},node-name=n0,file.driver=file,file.filename={path}"], mention)
+        assert before is None or file_md5(path) == before, f"{name} was written"
 
 
 class SmallFilesystem:
