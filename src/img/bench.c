@@ -4,7 +4,8 @@
  *
  * Offsets go up by the step and wrap around; with --random they are anywhere, by a generator with a fixed seed, at multiples
  * of the buffer's size. Few buffers are shared by all requests: what is measured is the way to the image, not the memory's
- * size. One alone would be fought for by two CPUs that copy at the same time, as no guest has them do.
+ * size. Reads into one alone would have two CPUs that copy at the same time fight for it, as no guest has them do; writes
+ * share one.
  *
  * Requests are made and complete on a loop of their own, as those of a disk on an I/O thread are.
  *
@@ -151,7 +152,7 @@ static void run_on_loop(void *opaque)
 
 static unsigned buffer_count(const BenchArgs *args)
 {
-    return (unsigned)MIN(args->depth, MAX_BUFFERS);
+    return args->writes ? 1 : (unsigned)MIN(args->depth, MAX_BUFFERS);
 }
 
 /* How long they took; b->error says how they ended. */

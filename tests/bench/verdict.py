@@ -34,7 +34,7 @@ class Others:
 
 def is_settled(wall, goal):
     """No further runs would change what the clock says."""
-    return not goal * 0.85 < wall < goal
+    return not goal * 0.75 < wall < goal
 
 
 def verdict(theirs, ours, goal, other_cpus):
