@@ -105,7 +105,7 @@ static void slot_start(Slot *slot)
         .iovcnt = 2, .loop = load->loop, .done = slot_done, .opaque = slot,
         .flags = slot->writing && next(load, 8) == 0 ? BLOCK_FUA : 0,
     };
-    load->started++;
+    __atomic_store_n(&load->started, load->started + 1, __ATOMIC_RELEASE); /* a test may look from its own thread */
     load->running++;
     blk_submit(load->blk, &slot->req);
 }
