@@ -4,9 +4,10 @@
  *
  *     push rbx ; push rbp ; sub rsp, 24 ; mov [rsp + 8], rax         all within 48 bytes of the stack
  *     mov rcx, [rdx + 8] ; cmp rsi, rcx ; cmovb rcx, [rdx]           two fields of one structure
+ *     mov rcx, [rdi + rax * 8] ; add rcx, rsi ; add rax, 1 ; mov [rdi + rax * 8 - 8], rcx      an element of an array
  *
  * Accesses at a displacement from one register, which only constants are added to meanwhile, lie in a
- * range known when the unit is made. The first of them to run checks that the whole range is in one page; the
+ * range known when the unit is made. So do those with one base, one index and one scale, while the base stays what it is. The first of them to run checks that the whole range is in one page; the
  * others go to their register plus the page's delta, which does not change while the unit runs: what may drop an
  * entry happens in the interpreter, and that ends the unit then (jit_interpret, by tlb_epoch). Loads
  * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
@@ -22,15 +23,24 @@
 #define SPAN_MAX 512
 
 typedef struct GroupAccess {
-    uint8_t base;
+    uint8_t base, index, scale; /* index INSN_NO_REG: there is none, and scale is 0 */
     bool write;
     int64_t disp;
     unsigned size;
 } GroupAccess;
 
-/* For each register: the groups that may go on (number + 1), by direction, and what was added to it so far. */
+/* Groups that may go on: their numbers + 1, by direction. */
+typedef struct GroupOpen {
+    uint8_t base, index, scale;
+    uint8_t number[2];
+} GroupOpen;
+
+#define OPEN_MAX 16
+
+/* What was added to each register so far. */
 typedef struct GroupSearch {
-    uint8_t open[16][2];
+    GroupOpen open[OPEN_MAX];
+    unsigned next; /* to make room, modulo OPEN_MAX */
     int64_t shift[16];
 } GroupSearch;
 
@@ -38,7 +48,7 @@ static bool stack_access(const JitTranslator *t, const JitInsn *in, GroupAccess 
 {
     bool memory = in->insn->flags & INSN_MEM;
 
-    *a = (GroupAccess){.base = GPR_RSP, .size = jit_word(t)};
+    *a = (GroupAccess){.base = GPR_RSP, .index = INSN_NO_REG, .size = jit_word(t)};
     if (in->dec.operand_width != 64 || memory)
         return false;
     if (in->emit == jit_emit_push || in->emit == jit_emit_call) {
@@ -56,11 +66,15 @@ static bool operand_access(const JitInsn *in, GroupAccess *a)
     const DbtInsn *insn = in->insn;
     const ZydisDecodedOperand *mem = jit_memory_operand(in);
 
-    if (in->emit != jit_emit_reencoded || !mem || insn->base == INSN_NO_REG || insn->index != INSN_NO_REG ||
-        insn->addr_size != 8 || insn->seg == SEG_FS || insn->seg == SEG_GS)
+    if (in->emit != jit_emit_reencoded || !mem || insn->base == INSN_NO_REG || insn->addr_size != 8 || insn->seg == SEG_FS ||
+        insn->seg == SEG_GS)
+        return false;
+    if (insn->index != INSN_NO_REG && (jit_is_spilled(insn->base) || jit_is_spilled(insn->index)))
         return false;
     *a = (GroupAccess){
         .base = insn->base,
+        .index = insn->index,
+        .scale = insn->index != INSN_NO_REG ? insn->scale : 0,
         .write = mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE,
         .disp = (int64_t)insn->disp,
         .size = mem->size / 8,
@@ -68,12 +82,12 @@ static bool operand_access(const JitInsn *in, GroupAccess *a)
     return a->disp == (int32_t)a->disp;
 }
 
-/* Whether the group's range may grow by [low, high). */
+/* Whether the group's range may grow by [low, high). The first access has to reach its begin by a displacement. */
 static bool join(JitGroup *g, int64_t low, int64_t high)
 {
     low = MIN(low, g->low);
     high = MAX(high, g->high);
-    if (high - low > SPAN_MAX)
+    if (high - low > SPAN_MAX || low - g->shift != (int32_t)(low - g->shift))
         return false;
     g->low = low;
     g->high = high;
@@ -81,30 +95,46 @@ static bool join(JitGroup *g, int64_t low, int64_t high)
     return true;
 }
 
+/* The groups the access may be one of. */
+static GroupOpen *open_for(GroupSearch *s, const GroupAccess *a)
+{
+    GroupOpen *open;
+
+    for (unsigned i = 0; i < OPEN_MAX; i++) {
+        open = &s->open[i];
+        if ((open->number[0] || open->number[1]) && open->base == a->base && open->index == a->index && open->scale == a->scale)
+            return open;
+    }
+    open = &s->open[s->next++ % OPEN_MAX];
+    *open = (GroupOpen){.base = a->base, .index = a->index, .scale = a->scale};
+    return open;
+}
+
 static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a)
 {
-    int64_t low = s->shift[a->base] + a->disp, high = low + a->size;
+    int64_t shift = s->shift[a->base] + (a->scale ? s->shift[a->index] * a->scale : 0);
+    int64_t low = shift + a->disp, high = low + a->size;
+    uint8_t *open = open_for(s, a)->number;
 
-    in->shift = s->shift[a->base];
-    if (a->write && !s->open[a->base][true] && s->open[a->base][false]) {
-        JitGroup *g = &t->groups[s->open[a->base][false] - 1];
+    in->shift = shift;
+    if (a->write && !open[true] && open[false]) {
+        JitGroup *g = &t->groups[open[false] - 1];
 
         if (join(g, low, high)) {
             g->write = g->known = true;
-            in->group = s->open[a->base][true] = s->open[a->base][false];
+            in->group = open[true] = open[false];
             return;
         }
     }
     for (unsigned write = 2; write-- > a->write;) {
-        unsigned open = s->open[a->base][write];
-
-        if (open && join(&t->groups[open - 1], low, high)) {
-            in->group = (uint8_t)open;
+        if (open[write] && join(&t->groups[open[write] - 1], low, high)) {
+            in->group = open[write];
             return;
         }
     }
-    t->groups[t->group_count] = (JitGroup){.base = a->base, .write = a->write, .low = low, .high = high, .count = 1};
-    in->group = s->open[a->base][a->write] = (uint8_t)++t->group_count;
+    t->groups[t->group_count] = (JitGroup){.base = a->base, .index = a->index, .scale = a->scale, .write = a->write,
+                                           .shift = shift, .low = low, .high = high, .count = 1};
+    in->group = open[a->write] = (uint8_t)++t->group_count;
 }
 
 /* What the instruction adds to the register it changes; false: who knows. */
@@ -139,21 +169,31 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
     }
 }
 
+/* The register changes: by a constant, or nobody knows how. */
+static void close_groups(GroupSearch *s, uint8_t reg, bool constant)
+{
+    for (unsigned i = 0; i < OPEN_MAX; i++) {
+        GroupOpen *open = &s->open[i];
+        bool is_base = open->base == reg, is_index = open->scale && open->index == reg;
+
+        if (constant ? is_base && open->scale : is_base || is_index)
+            open->number[0] = open->number[1] = 0;
+    }
+}
+
 static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *in)
 {
     for (unsigned i = 0; i < in->dec.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->operands[i];
         uint8_t reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(op->reg.value) : INSN_NO_REG;
+        bool constant;
         int64_t step;
 
         if (reg == INSN_NO_REG || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
             continue;
-        if (constant_step(t, in, reg, &step) && s->shift[reg] + step == (int32_t)(s->shift[reg] + step)) {
-            s->shift[reg] += step;
-        } else {
-            s->shift[reg] = 0;
-            s->open[reg][0] = s->open[reg][1] = 0;
-        }
+        constant = constant_step(t, in, reg, &step) && s->shift[reg] + step == (int32_t)(s->shift[reg] + step);
+        close_groups(s, reg, constant);
+        s->shift[reg] = constant ? s->shift[reg] + step : 0;
     }
 }
 

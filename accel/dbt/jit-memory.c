@@ -255,7 +255,7 @@ static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned siz
     jit_emit_park_flags(t, true);
     site = jit_emit_site(t, size, write, jit_is_span(t, t->index));
     retry = t->hot->at;
-    emit_lea(t->hot, true, HOST_ADDR, a);
+    emit_address_sum(t, a, true);
     compare_site(t, HOST_ADDR, site, retry, size, write);
     jit_emit_unpark_flags(t);
     load_delta(t, HOST_LOAD, HOST_TEMP, site);
@@ -322,10 +322,26 @@ static void check_address(JitTranslator *t, const HostAddress *again, bool wide,
 
 /* --- Groups. --- */
 
+/* HOST_TEMP has the delta. */
+static void add_group_base(JitTranslator *t, const JitGroup *g)
+{
+    const HostAddress sum = {HOST_TEMP, jit_host(g->base), 0, 0};
+
+    if (g->scale)
+        emit_lea(t->hot, true, HOST_TEMP, &sum);
+}
+
+static void load_group_site(JitTranslator *t, const JitGroup *g)
+{
+    load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
+    add_group_base(t, g);
+}
+
 static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *low, unsigned size)
 {
     /* Neither the flags nor what is loaded from the frame may stand where the address is made from. */
-    bool again = low->base != HOST_ADDR && !(low->base == GPR_RAX && jit_flags_live(t));
+    bool uses_rax = low->base == GPR_RAX || low->index == GPR_RAX;
+    bool again = low->base != HOST_ADDR && !(uses_rax && jit_flags_live(t));
     uint8_t distance = again ? HOST_ADDR : HOST_TEMP;
     uint32_t retry;
     JitMiss *miss;
@@ -336,14 +352,14 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
     g->site = jit_emit_site(t, size, g->write, jit_is_span(t, t->index));
     retry = t->hot->at;
     if (again)
-        emit_lea(t->hot, true, HOST_ADDR, low);
+        emit_address_sum(t, low, true);
     else
         emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
     miss = compare_site(t, distance, g->site, retry, size, g->write);
     miss->plain = true;
     miss->known = g->known;
     jit_emit_unpark_flags(t);
-    load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
+    load_group_site(t, g);
 }
 
 static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAddress *low, unsigned size)
@@ -358,35 +374,54 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
         miss->kind = JIT_MISS_INTERPRET;
     use_table_delta(t, HOST_LOAD, HOST_TEMP, g->write);
     jit_emit_unpark_flags(t);
+    add_group_base(t, g);
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, group_slot(g));
 }
 
-/* An access of a group at disp from its register. Only the first one checks, for all of them. */
+/* Where the group's registers and HOST_TEMP lead to. */
+static HostAddress group_address(const JitGroup *g, uint8_t base, int32_t disp)
+{
+    if (g->scale)
+        return (HostAddress){HOST_TEMP, g->index, (uint8_t)__builtin_ctz(g->scale), disp};
+    return (HostAddress){base, HOST_TEMP, 0, disp};
+}
+
+/* The linear address its range begins at. */
+static HostAddress group_begin(const JitGroup *g, uint8_t base, int32_t disp)
+{
+    if (g->scale)
+        return (HostAddress){base, g->index, (uint8_t)__builtin_ctz(g->scale), disp};
+    return (HostAddress){base, HOST_NO_REG, 0, disp};
+}
+
+/* An access of a group at disp from its registers. Only the first one checks, for all of them. */
 static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, bool spare, JitPlace *place)
 {
     JitGroup *g = &t->groups[in->group - 1];
     bool spilled = jit_is_spilled(g->base);
-    HostAddress a = {spilled ? HOST_ADDR : jit_host(g->base), HOST_NO_REG, 0, (int32_t)(g->low - in->shift)};
+    uint8_t base = spilled ? HOST_ADDR : jit_host(g->base);
     unsigned size = (unsigned)(g->high - g->low);
 
     if (!g->checked) {
+        HostAddress begin = group_begin(g, base, (int32_t)(g->low - in->shift));
+
         if (spilled)
             jit_emit_load_spill(t, HOST_ADDR, g->base);
         if (g->hashed)
-            check_group_hashed(t, g, &a, size);
+            check_group_hashed(t, g, &begin, size);
         else
-            check_group_site(t, g, &a, size);
+            check_group_site(t, g, &begin, size);
         g->checked = true;
     } else if (t->held != in->group && g->hashed) {
         emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, group_slot(g));
     } else if (t->held != in->group) {
-        load_delta(t, HOST_LOAD, HOST_TEMP, g->site);
+        load_group_site(t, g);
     }
     t->held = in->group;
     t->keeps_temp = true;
     if (spilled)
         jit_emit_load_spill(t, HOST_ADDR, g->base);
-    *place = (JitPlace){{a.base, HOST_TEMP, 0, disp}, spilled ? HOST_NO_REG : HOST_ADDR};
+    *place = (JitPlace){group_address(g, base, disp), spilled ? HOST_NO_REG : HOST_ADDR};
     if (spilled && spare)
         collapse(t, place);
 }

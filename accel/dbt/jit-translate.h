@@ -47,7 +47,7 @@ struct JitInsn {
     uint8_t vectors; /* JIT_VECTORS_* it needs: vector registers, MXCSR, opmasks */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
     uint8_t group;   /* its only access is one of groups[group - 1]; 0: of none */
-    int64_t shift;   /* what was added to the group's register before it */
+    int64_t shift;   /* what was added to the address by changes of the group's registers before it */
 };
 
 /* A check that may fail: what its stub does. */
@@ -70,17 +70,20 @@ typedef struct JitMiss {
     const DbtInsn *insn; /* whose address it is */
 } JitMiss;
 
-/* Accesses that share one check (jit-group.c). low and high are distances from what the register had at its last
- * change that was not the addition of a constant. */
+/* Accesses that share one check (jit-group.c). low and high are distances from what the address without its displacement was
+ * at the last change of a register of it that was not the addition of a constant. With an index what is kept is not the page's
+ * delta but that and the base. */
 typedef struct JitGroup {
-    uint8_t base;      /* guest register */
+    uint8_t base, index; /* guest registers; no index: INSN_NO_REG */
+    uint8_t scale;     /* 0: no index */
     bool write, seen;
     bool known;        /* it begins with loads: nothing is to be walked for it */
-    bool hashed;       /* by the tables: the delta is in frame.group[slot], else in the site */
+    bool hashed;       /* by the tables: the delta (and base) is in frame.group[slot], else in the site */
     bool checked;      /* the check has been emitted */
     unsigned count, slot;
     uint32_t site;     /* its number */
     int64_t low, high;
+    int64_t shift;     /* JitInsn.shift of the first */
 } JitGroup;
 
 /* Where an operand is on the host, and a scratch register that says nothing about it. */

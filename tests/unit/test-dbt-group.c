@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Accesses near one register, which translated code checks together (accel/dbt/jit-group.c): wherever a page ends
+ * Accesses near one register, or one sum of two, which translated code checks together (accel/dbt/jit-group.c): wherever a page ends
  * between them, and with a page that cannot be accessed there, each does what it does alone.
  */
 #include <setjmp.h>
@@ -24,17 +24,23 @@ static uint64_t *pte(Rig *rig, uint64_t linear)
     return (uint64_t *)rig_mem(rig, 0x1000) + linear / PAGE;
 }
 
-/* Runs at RIG_CODE with RBX as given; all fresh but for memory and the translations. */
-static int run(Rig *rig, uint64_t rbx)
+/* Runs at RIG_CODE with RBX and RBP as given; all fresh but for memory and the translations. */
+static int run_times(Rig *rig, uint64_t rbx, uint64_t rbp)
 {
     CpuState *s = rig_state(rig, 0);
 
     rig_mode(rig, 0, 64);
     s->cr0 |= CR0_WP;
     s->gpr[GPR_RBX] = rbx;
+    s->gpr[GPR_RBP] = rbp;
     s->gpr[GPR_RAX] = 0x1122334455667788;
     s->gpr[GPR_RCX] = s->gpr[GPR_RDX] = s->gpr[GPR_R9] = 0;
     return rig_run(rig, 0);
+}
+
+static int run(Rig *rig, uint64_t rbx)
+{
+    return run_times(rig, rbx, 1);
 }
 
 /* The flags of the comparison are needed behind two of the accesses. */
@@ -63,6 +69,41 @@ static void fields_are_where_they_are_alone(void **state)
         assert_int_equal(at[20], 5);
         assert_int_equal(at[35], 7);
         assert_int_equal(at[56], 1);
+    }
+}
+
+/*
+ * The same with an index. RBP times, so that its code gets hot; RAX is an index, too, while flags are needed.
+ */
+GUEST(elements, "mov %rax, %r8\n"
+                "1: mov %r8, %rax\n xor %edx, %edx\n xor %esi, %esi\n mov $5, %edi\n"
+                "mov %rax, (%rbx,%rdi,8)\n cmp $6, %edi\n adc (%rbx,%rdi,8), %rdx\n add $1, %rdi\n mov -8(%rbx,%rdi,8), %r9\n"
+                "lea 2(%rdi), %rdi\n movb $7, (%rbx,%rdi,8)\n mov -16(%rbx,%rdi,8), %ecx\n sub $3, %rdi\n"
+                "mov %r9, 16(%rbx,%rdi,8)\n mov %rdi, (%rbx,%rdi,2)\n mov (%rbx,%rdi,2), %r10\n"
+                "mov $1, %eax\n cmp $2, %eax\n adc 68(%rbx,%rax,4), %rsi\n adc 60(%rbx,%rax,4), %rsi\n"
+                "add $8, %rbx\n mov (%rbx,%rdi,8), %r11\n mov 8(%rbx,%rdi,8), %r12\n sub $8, %rbx\n"
+                "dec %rbp\n jnz 1b\n");
+
+static void elements_are_where_they_are_alone(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, elements);
+    for (uint64_t rbx = NEXT - 96; rbx < NEXT + 8; rbx++) {
+        const uint64_t value = 0x1122334455667788;
+
+        memset(rig_mem(rig, NEXT - 200), 0, 400);
+        assert_int_equal(run_times(rig, rbx, rbx == NEXT - 96 ? 9000 : 1), -1);
+        assert_true(s->gpr[GPR_RDX] == value + 1);
+        assert_true(s->gpr[GPR_R9] == value);
+        assert_int_equal(s->gpr[GPR_RCX], 0);
+        assert_int_equal(s->gpr[GPR_RDI], 5);
+        assert_int_equal(s->gpr[GPR_R10], 5);
+        assert_int_equal(s->gpr[GPR_RSI], 8);
+        assert_int_equal(s->gpr[GPR_R11], 0);
+        assert_true(s->gpr[GPR_R12] == value);
+        assert_int_equal(*(uint8_t *)rig_mem(rig, rbx + 64), 7);
     }
 }
 
@@ -110,6 +151,59 @@ static void a_fault_is_that_of_the_access_it_belongs_to(void **state)
         *pte(rig, NEXT) |= PTE_PRESENT;
         assert_int_equal(run(rig, NEXT - 16), -1);
         assert_int_equal(run(rig, NEXT), -1);
+    }
+}
+
+GUEST(indexed_stores, "mov $2, %edi\n add $1, %ecx\n mov %rax, -16(%rbx,%rdi,8)\n"
+                      "add $1, %ecx\n mov %rax, -8(%rbx,%rdi,8)\n add $1, %ecx\n mov (%rbx,%rdi,8), %rdx");
+#define INDEXED_STORES_SECOND 16u
+#define INDEXED_STORES_LOAD 24u
+
+static void a_fault_is_that_of_the_element_it_belongs_to(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, indexed_stores);
+    for (unsigned round = 0; round < 3; round++) {
+        memset(rig_mem(rig, NEXT - 64), 0, 64);
+        *pte(rig, NEXT) &= ~(uint64_t)PTE_PRESENT;
+        assert_int_equal(run(rig, NEXT - 16), 14);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + INDEXED_STORES_LOAD);
+        assert_true(s->cr2 == NEXT);
+        assert_int_equal(s->gpr[GPR_RCX], 3);
+        assert_int_equal(*(uint8_t *)rig_mem(rig, NEXT - 8), 0x88);
+        assert_int_equal(run(rig, NEXT - 12), 14);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + INDEXED_STORES_SECOND);
+        assert_int_equal(s->gpr[GPR_RCX], 2);
+        *pte(rig, NEXT) |= PTE_PRESENT;
+        assert_int_equal(run(rig, NEXT - 16), -1);
+        assert_int_equal(run(rig, NEXT), -1);
+    }
+}
+
+/* The range of both would begin where no displacement from the first one's register leads; 4 GiB further there is memory, too. */
+GUEST(far_below, "mov -0x80000000(%rbx), %ecx\n sub $256, %rbx\n mov -0x80000000(%rbx), %edx");
+GUEST(far_below_indexed, "mov $32, %edi\n mov -0x80000000(%rbx,%rdi,8), %ecx\n sub $32, %rdi\n mov -0x80000000(%rbx,%rdi,8), %edx");
+
+static void a_range_begins_where_a_displacement_leads(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t *pdpt = rig_mem(rig, 0x3000);
+
+    pdpt[4] = pdpt[0];
+    *(uint32_t *)rig_mem(rig, NEXT + 256) = 17;
+    *(uint32_t *)rig_mem(rig, NEXT) = 18;
+    for (unsigned round = 0; round < 3; round++) {
+        RIG_LOAD(rig, far_below);
+        assert_int_equal(run(rig, NEXT + 256 + 0x80000000), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 17);
+        assert_int_equal(s->gpr[GPR_RDX], 18);
+        RIG_LOAD(rig, far_below_indexed);
+        assert_int_equal(run(rig, NEXT + 0x80000000), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 17);
+        assert_int_equal(s->gpr[GPR_RDX], 18);
     }
 }
 
@@ -175,8 +269,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_CASE(fields_are_where_they_are_alone),
+        RIG_CASE(elements_are_where_they_are_alone),
         RIG_CASE(the_stack_may_end_its_page_anywhere),
         RIG_CASE(a_fault_is_that_of_the_access_it_belongs_to),
+        RIG_CASE(a_fault_is_that_of_the_element_it_belongs_to),
+        RIG_CASE(a_range_begins_where_a_displacement_leads),
         RIG_CASE(a_load_says_nothing_about_stores),
         RIG_CASE(only_a_store_that_happens_makes_a_page_dirty),
         RIG_CASE(a_load_before_a_store_needs_no_right_to_write),
