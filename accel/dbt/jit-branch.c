@@ -166,7 +166,7 @@ bool jit_wants_count(const JitTranslator *t)
 }
 
 /* Where flags are not needed, or in the frame. */
-static void emit_count(JitTranslator *t, bool flags_in_frame)
+static void emit_count(JitTranslator *t)
 {
     uint32_t n = t->unit->id % JIT_RUNS;
 
@@ -174,7 +174,7 @@ static void emit_count(JitTranslator *t, bool flags_in_frame)
     emit_gs(t->hot, false, 0x83, 5, HOST_NO_REG,
             (int32_t)jit_area_offset(t->jit, offsetof(JitArea, runs) + n * sizeof(uint32_t))); /* sub dword, 1 */
     emit8(t->hot, 1);
-    emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_HOT, flags_in_frame));
+    emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_HOT, true));
 }
 
 /* Whether the unit may be left for its own begin or a lower address, by a link within its mode. */
@@ -197,7 +197,7 @@ static bool goes_back(const JitTranslator *t)
 void jit_emit_entries(JitTranslator *t)
 {
     bool save = t->save_point < 0, flags = t->live_in || save;
-    uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, flags);
+    uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, true);
     JitUnit *u = t->unit;
 
     t->goes_back = goes_back(t);
@@ -212,14 +212,16 @@ void jit_emit_entries(JitTranslator *t)
         u->entry_near = t->hot->at;
     if (t->goes_back)
         emit_request_check(t, again);
+    if (flags && !jit_passes_note(t))
+        jit_emit_settle_flags(t);
     u->counts_at_entry = t->counts && flags;
     if (u->counts_at_entry)
-        emit_count(t, true);
+        emit_count(t);
     if (t->live_in)
         emit_load_flags(t);
     u->body = t->hot->at;
     if (t->counts && !flags)
-        emit_count(t, false);
+        emit_count(t);
     if (!save && !t->goes_back && !u->next_page_id && !u->counts_at_entry)
         u->entry_near = u->body;
 }

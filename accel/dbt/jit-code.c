@@ -320,6 +320,8 @@ static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
     uint32_t leave, really;
 
     jit->glue.interpret[in_frame] = e->at;
+    if (in_frame)
+        jit_glue_settle_flags(jit, e, true);
     glue_save(jit, e, 8, in_frame);
     emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
     emit_rr(e, false, HOST_STORE, GPR_R11, GPR_RSI);
@@ -344,6 +346,8 @@ static void glue_interpret(DbtJit *jit, JitEmit *e, bool in_frame)
 static void glue_leave(DbtJit *jit, JitEmit *e, bool in_frame)
 {
     jit->glue.leave[in_frame] = e->at;
+    if (in_frame)
+        jit_glue_settle_flags(jit, e, false);
     glue_save(jit, e, 0, in_frame);
     emit_rr(e, false, HOST_STORE, GPR_R11, GPR_RAX);
     glue_return(e, 0);
@@ -365,6 +369,7 @@ static void emit_glue(DbtJit *jit)
     glue_vectors(jit, e);
     glue_x87(jit, e);
     glue_enter(jit, e);
+    jit_remake_glue(jit, e);
     for (unsigned in_frame = 0; in_frame < 2; in_frame++) {
         glue_interpret(jit, e, in_frame);
         glue_leave(jit, e, in_frame);

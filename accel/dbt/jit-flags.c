@@ -178,12 +178,13 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
                 break;
         }
     }
+    t->remakes = end == JIT_END_INDIRECT && jit_remake_find(t);
     if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
         live = needed_at(t, last->rip + last->insn->len);
     for (int i = (int)t->count - 1; i >= 0; i--) {
         JitInsn *in = &t->insns[i];
 
-        if (i == t->save_point)
+        if (i == t->save_point && !t->remakes)
             live = RFLAGS_ARITH;
         live |= needed_at_exits(t, in);
         live = (live & ~in->flags.writes) | in->flags.reads;

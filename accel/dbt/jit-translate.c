@@ -255,7 +255,9 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
         t->flags_in_frame = (int)t->index > t->save_point;
         jit->offsets[u->offsets + t->index] = (uint16_t)(t->hot->at - u->begin);
         emit_insn(t, &t->insns[t->index]);
-        if ((int)t->index == t->save_point)
+        if ((int)t->index == t->save_point && t->remakes)
+            jit_emit_note_flags(t);
+        else if ((int)t->index == t->save_point)
             jit_emit_save_flags(t);
     }
     last = &t->insns[t->count - 1];

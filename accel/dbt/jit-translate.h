@@ -92,6 +92,16 @@ typedef struct JitPlace {
     uint8_t spare; /* HOST_NO_REG: none */
 } JitPlace;
 
+/* How the flags of an instruction are made again: alu on the first operand's value and the second, undo before it. */
+typedef struct JitRemake {
+    uint8_t alu, undo;     /* undo HOST_NO_REG: nothing */
+    uint8_t size;          /* of operands, in bytes */
+    uint8_t first, second; /* guest registers, of the second HOST_NO_REG: it is value */
+    bool immediate;
+    uint32_t value;
+    uint8_t first_slot, second_slot, kept; /* in frame.remake; HOST_NO_REG: they stay in their registers */
+} JitRemake;
+
 struct JitTranslator {
     DbtJit *jit;
     JitUnit *unit;
@@ -105,6 +115,8 @@ struct JitTranslator {
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;
+    bool remakes;        /* not they, but a note how to make them again */
+    JitRemake remake;
     bool flags_in_frame; /* the instruction now emitted is behind that */
     uint8_t exit_mode;   /* the vCPU's mode at exits emitted now */
     uint32_t live_in, flags_out, flags_undefined;
@@ -196,6 +208,16 @@ void jit_emit_park_flags(JitTranslator *t, bool may_miss);
 void jit_emit_unpark_flags(JitTranslator *t);
 /* The second half wherever flags are parked. */
 void jit_emit_flags_back(JitEmit *e);
+
+/* --- jit-remake.c --- */
+/* Whether the flags of the instruction at the save point can be made again up to the unit's end: fills remake. */
+bool jit_remake_find(JitTranslator *t);
+/* Behind that instruction: a note instead of its flags; HOST_ADDR is lost. */
+void jit_emit_note_flags(JitTranslator *t);
+/* At entry: if frame.flags is a note, flags get there. HOST_TEMP and flags are lost. */
+void jit_emit_settle_flags(JitTranslator *t);
+/* The unit does not need flags, and changes nothing that a note may mean. */
+bool jit_passes_note(const JitTranslator *t);
 
 /* --- jit-move.c --- */
 /* The 4 or 8 bytes just emitted depend on the unit's address. */

@@ -11,6 +11,7 @@
  *     jit-path.c       which blocks become one, when their code is hot
  *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
  *     jit-flags.c      which flags are alive where
+ *     jit-remake.c     flags that are made again when somebody wants them
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-group.c      accesses that share one look
@@ -38,7 +39,9 @@
  *
  * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
  * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them
- * in frame.flags: they are saved there behind the last instruction of the unit that changes them.
+ * in frame.flags: behind the last instruction of the unit that changes them they are saved there, or a note how to make
+ * them again (jit-remake.c). So the interpreter and interrupt handlers find them as they are, even
+ * where the target does not need them.
  *
  * What the translator cannot do itself, the interpreter does for one instruction: forms without an
  * emitter, TLB misses, devices, watched pages, faults. An instruction's checks come before its effects,
@@ -167,12 +170,13 @@ typedef struct JitArea {
 typedef struct JitFrame {
     uint64_t spill[3];  /* guest R9, R10, R11 */
     uint64_t rax;       /* while AX holds flags */
-    uint64_t flags;     /* the flags a unit passes to an unknown successor */
+    uint64_t flags;     /* the flags a unit passes to an unknown successor, or a note (jit-remake.c) */
     uint64_t temp;      /* a value between two memory accesses of an instruction */
+    uint64_t remake[2]; /* operands for flags */
     uint64_t string[2]; /* jit-string.c */
     uint64_t seg_base[2]; /* FS, GS */
     uint64_t group[JIT_GROUP_SLOTS]; /* deltas of pages found in the tables (jit-group.c) */
-    uint64_t entry;     /* where to begin */
+    uint64_t entry;     /* where to begin; then R11 in glue */
     uint64_t vectors;   /* JIT_VECTORS_*: these are in the host's registers, the others in CpuState */
     uint64_t align;
 } JitFrame;
@@ -198,7 +202,7 @@ typedef struct JitUnit {
     uint32_t body;        /* flags in EFLAGS, no checks */
     uint32_t entry_near;  /* a link within the page */
     uint32_t entry_far;   /* a link from another page: looks at the page's id */
-    uint32_t entry_indirect; /* the same, flags in frame.flags */
+    uint32_t entry_indirect; /* the same, flags in frame.flags, maybe as a note */
     uint32_t page_id;
     uint32_t next_page_id; /* of the page its only instruction goes on in; 0: it does not */
     uint32_t stands_for;   /* not a unit, but for one (id + 1) in the list of its second page */
@@ -213,7 +217,7 @@ typedef struct JitUnit {
     bool fixed;           /* not to be moved */
     bool stays;           /* moved only if all of the block's do */
     uint64_t traces;      /* of the pages it has been in (jit-move.c) */
-    int save_point;       /* behind this instruction the flags are in frame.flags */
+    int save_point;       /* behind this instruction the flags are in frame.flags, maybe as a note */
     uint32_t offsets;     /* of host code by instruction: jit->offsets[offsets + n]; behind them JitAddress */
     uint32_t first_site[JIT_SITE_KINDS], site_count[JIT_SITE_KINDS]; /* numbers in their pool */
     uint32_t incoming;    /* exits linked here: index + 1, chained by JitExit.next */
@@ -281,6 +285,8 @@ typedef struct JitGlue {
     uint32_t interpret[2]; /* called with R11 = JIT_ID(unit, instruction) */
     uint32_t leave[2];     /* jumped to with R11 = exit id, R10 = target */
     uint32_t leave_empty;  /* jumped to with R10 = target: where the jump cache's first entry leads */
+    uint32_t remake;       /* called where frame.flags is a note: flags get there; changes R11 and flags */
+    uint32_t remade;       /* the end of that, jumped to by the code the note names, with flags in EFLAGS */
     uint32_t load_x87;     /* called; changes R10 and R11 */
     uint32_t load_vectors; /* called with R11 = JIT_VECTORS_*; changes R10 and flags; R11 = what is loaded */
     uint32_t save_vectors; /* called by glue with R10 = CpuState, RAX = JIT_VECTORS_* */
@@ -514,6 +520,11 @@ void jit_units_sync(DbtJit *jit);
 void jit_units_flush(DbtJit *jit);
 void jit_units_init(DbtJit *jit);
 void jit_units_release(DbtJit *jit);
+
+/* --- jit-remake.c --- */
+void jit_remake_glue(DbtJit *jit, JitEmit *e);
+/* For glue: if frame.flags is a note, flags get there. called: there is a return address below the frame, and R10 is lost. Changes flags. */
+void jit_glue_settle_flags(DbtJit *jit, JitEmit *e, bool called);
 
 /* --- jit-itlb.c --- */
 /* The linear address' page is known to have this id. */
