@@ -9,6 +9,19 @@ static uint64_t run_empty(void *scratch, unsigned rounds)
     return rounds;
 }
 
+/* As many instructions at a time as there are units for: takes longer when another thread uses them, too. */
+static uint64_t run_core(void *scratch, unsigned rounds)
+{
+    uint64_t left = rounds;
+
+    __asm__ volatile("1: add $1, %%rax\n add $1, %%rcx\n add $1, %%rdx\n add $1, %%rsi\n add $1, %%rdi\n"
+                     "add $1, %%r8\n add $1, %%r9\n add $1, %%r10\n dec %0\n jnz 1b"
+                     : "+r"(left)
+                     :
+                     : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "cc");
+    return left;
+}
+
 static uint64_t run_alu(void *scratch, unsigned rounds)
 {
     uint64_t a = 1, b = 2, c = 3, d = 4;
@@ -261,6 +274,7 @@ static uint64_t run_queens(void *scratch, unsigned rounds)
 
 const Kernel integer_kernels[] = {
     {"empty", "none", run_empty, 1, 1, NULL}, /* what a request costs; subtracted */
+    {"core", "none", run_core, 1000000, 0, NULL},  /* whether the CPU is a whole one */
     {"alu", "integer", run_alu, 3000000, 0xaacf4c1d6f39adf3u, NULL},
     {"divide", "integer", run_divide, 200000, 0xbb5835d199a3d1d7u, NULL},
     {"branches", "integer", run_branches, 180, 0xf40aa073b67c81ddu, NULL},
