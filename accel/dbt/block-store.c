@@ -24,6 +24,9 @@
 #define SHARE_INSNS 20
 
 #define ENTRY_ALIGN 16
+/* Forgetting what is worth a part takes a fraction of a millisecond. */
+#define PART_MIN (128 * KIB)
+#define PARTS_MIN 16
 
 /* The instructions of one block. */
 typedef struct InsnChunk {
@@ -36,8 +39,9 @@ typedef struct InsnChunk {
 
 static bool ring_init(DbtRing *ring, size_t size)
 {
-    ring->part_size = size / DBT_RING_PARTS & ~(size_t)(ENTRY_ALIGN - 1);
-    ring->base = mmap(NULL, ring->part_size * DBT_RING_PARTS, PROT_READ | PROT_WRITE,
+    ring->parts = CLAMP(size / PART_MIN, PARTS_MIN, DBT_RING_PARTS);
+    ring->part_size = size / ring->parts & ~(size_t)(ENTRY_ALIGN - 1);
+    ring->base = mmap(NULL, ring->part_size * ring->parts, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (ring->base == MAP_FAILED)
         ring->base = NULL;
@@ -47,7 +51,7 @@ static bool ring_init(DbtRing *ring, size_t size)
 static void ring_release(DbtRing *ring)
 {
     if (ring->base)
-        munmap(ring->base, ring->part_size * DBT_RING_PARTS);
+        munmap(ring->base, ring->part_size * ring->parts);
 }
 
 static void ring_clear(DbtRing *ring)
@@ -75,7 +79,7 @@ size_t dbt_ring_used(const DbtRing *ring)
 {
     size_t sum = 0;
 
-    for (unsigned i = 0; i < DBT_RING_PARTS; i++)
+    for (unsigned i = 0; i < ring->parts; i++)
         sum += ring->used[i];
     return sum;
 }
@@ -114,7 +118,7 @@ static void recycle_insns(DbtRing *ring)
 {
     uint8_t *at, *end;
 
-    ring->current = (ring->current + 1) % DBT_RING_PARTS;
+    ring->current = (ring->current + 1) % ring->parts;
     at = part_begin(ring, ring->current);
     end = ring_top(ring);
     while (at < end) {
@@ -195,7 +199,7 @@ static void recycle_blocks(DbtVcpu *v)
     uint8_t *begin, *end;
 
     dbt_jit_settle(v);
-    ring->current = (ring->current + 1) % DBT_RING_PARTS;
+    ring->current = (ring->current + 1) % ring->parts;
     begin = part_begin(ring, ring->current);
     end = ring_top(ring);
     for (uint8_t *at = begin; at < end;) {

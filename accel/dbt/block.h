@@ -82,12 +82,12 @@ typedef struct DbtJump {
 } DbtJump;
 
 /* Memory given out in order, and used again a part at a time. */
-#define DBT_RING_PARTS 16
+#define DBT_RING_PARTS 64 /* at most */
 
 typedef struct DbtRing {
     uint8_t *base;
     size_t part_size;
-    unsigned current;
+    unsigned parts, current;
     size_t used[DBT_RING_PARTS]; /* bytes of each part */
 } DbtRing;
 

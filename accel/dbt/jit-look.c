@@ -174,7 +174,7 @@ static LookTotals totals_of(const DbtAccel *accel)
 
         t.vcpus++;
         t.block_used += dbt_ring_used(&v->cache->blocks) + dbt_ring_used(&v->cache->insns);
-        t.block_size += (v->cache->blocks.part_size + v->cache->insns.part_size) * DBT_RING_PARTS;
+        t.block_size += v->cache->blocks.part_size * v->cache->blocks.parts + v->cache->insns.part_size * v->cache->insns.parts;
         t.blocks_recycled += v->cache->parts_recycled;
         t.decoded_again += v->cache->decoded_again;
         t.reclaim_us = MAX(t.reclaim_us, (uint64_t)(v->cache->reclaim_ns + 999) / 1000);
@@ -210,6 +210,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "units.dropped", t.jit.units_dropped);
     line(out, "units.links", t.jit.links);
     line(out, "units.fallbacks", t.jit.fallbacks);
+    line(out, "units.interrupted", t.jit.interrupted);
     line(out, "units.moved", t.jit.moved);
     line(out, "blocks.hot", t.jit.hot);
     line(out, "blocks.joined", t.jit.paths);

@@ -207,8 +207,8 @@ void jit_sites_drop_host(const DbtMmu *mmu, JitArea *area, const uint8_t *host)
         for (uint32_t i = 0; i < log->count; i++) {
             JitSite *site = logged(area, log, i);
 
-            if (is_store(log->slot[i]) && (covers(area, log->slot[i], (uintptr_t)host - site->delta) ||
-                                           window_has(mmu, (const uint8_t *)(uintptr_t)(site->tag + site->delta))))
+            if ((covers(area, log->slot[i], (uintptr_t)host - site->delta) || window_has(mmu, site->tag + site->delta)) &&
+                is_store(log->slot[i]))
                 site->tag = JIT_SITE_NONE;
         }
     }

@@ -16,6 +16,8 @@ typedef struct JitRow {
     bool (*fits)(const JitTranslator *t, const JitInsn *in); /* NULL: all forms */
 } JitRow;
 
+#define ATTEMPTS 8 /* at translating a block, of which one cannot be interrupted; the counter stays at its end */
+
 /* --- Small emitters. --- */
 
 static bool emit_nothing(JitTranslator *t, const JitInsn *in)
@@ -124,12 +126,21 @@ static bool decode_insn(JitTranslator *t, JitInsn *in, const DbtInsn *insn)
     return true;
 }
 
-static JitEnd decode_block(JitTranslator *t, DbtBlock *block, uint64_t rip)
+/*
+ * Somebody wants the vCPU, and a unit takes 10 us and more to make: the block is interpreted this time. Not always, so that one who
+ * asks all the time does not keep translation away.
+ */
+static bool is_interrupted(const JitTranslator *t, const DbtBlock *block)
+{
+    const DbtVcpu *v = t->jit->v;
+
+    return G_UNLIKELY(vcpu_requests(v->cpu)) && block->heat % ATTEMPTS != ATTEMPTS - 1 && !v->accel->lock_step;
+}
+
+static bool decode_insns(JitTranslator *t, DbtBlock *block, uint64_t rip, bool *known)
 {
     const DbtInsn *insns = dbt_block_insns(t->jit->v, block);
-    const JitInsn *last = &t->insns[block->count - 1];
     unsigned offset = 0;
-    bool ok = true;
 
     t->count = block->count;
     for (unsigned i = 0; i < block->count; i++) {
@@ -139,10 +150,20 @@ static JitEnd decode_block(JitTranslator *t, DbtBlock *block, uint64_t rip)
         in->bytes = block->bytes + offset;
         in->rip = rip + (uint64_t)insns[i].offset;
         in->next = i + 1 < block->count ? rip + (uint64_t)insns[i + 1].offset : 0;
-        ok = decode_insn(t, in, in->insn);
+        *known = decode_insn(t, in, in->insn);
         offset += in->insn->len;
+        if (is_interrupted(t, block))
+            return false;
     }
-    if (!ok)
+    return true;
+}
+
+/* known: what the last instruction is. */
+static JitEnd end_of_block(const JitTranslator *t, bool known)
+{
+    const JitInsn *last = &t->insns[t->count - 1];
+
+    if (!known)
         return JIT_END_INTERPRETER;
     switch (last->dec.meta.category) {
     case ZYDIS_CATEGORY_RET:
@@ -231,16 +252,26 @@ static bool falls_through(const JitInsn *last)
     }
 }
 
+/* Nobody knows of the unit yet. */
+static JitUnit *interrupted(JitTranslator *t)
+{
+    t->jit->stats.interrupted++;
+    return NULL;
+}
+
 JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
 {
     JitTranslator *t = jit->translator;
     JitUnit *u = jit_unit_new(jit, block, rip, plain);
     const JitInsn *last;
+    bool known = true;
 
     t->unit = u;
     t->is32 = jit->mode_key & JIT_MODE_32;
     t->exit_mode = jit->mode;
-    jit_flags_analyse(t, decode_block(t, block, rip));
+    if (!decode_insns(t, block, rip, &known))
+        return interrupted(t);
+    jit_flags_analyse(t, end_of_block(t, known));
     t->counts = jit_wants_count(t);
     jit_groups_find(t);
     u->begin = t->hot->at;
@@ -259,6 +290,11 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
             jit_emit_note_flags(t);
         else if ((int)t->index == t->save_point)
             jit_emit_save_flags(t);
+        if (is_interrupted(t, block)) {
+            t->hot->at = u->begin;
+            t->cold->at = u->cold;
+            return interrupted(t);
+        }
     }
     last = &t->insns[t->count - 1];
     if (falls_through(last))

@@ -306,6 +306,7 @@ typedef struct JitGlue {
 /* For people and tests. */
 typedef struct JitStats {
     uint64_t units, insns, code_bytes, flushes, pages_changed, units_dropped;
+    uint64_t interrupted; /* units whose making was given up for a request */
     uint64_t fallbacks; /* instructions translated into a call of the interpreter */
     uint64_t compared; /* units in lock-step */
     uint64_t entries, links, interpreted;
@@ -362,7 +363,7 @@ typedef struct JitItlbSpace {
  * Memory for units is used a part at a time, in turn: each has its own stretch of the code buffer
  * and of the tables. A part that is used again forgets its units first (jit-part.c).
  */
-#define JIT_PARTS_MAX 16
+#define JIT_PARTS_MAX 64
 
 typedef struct JitPart {
     uint32_t units, exits, offsets; /* used, of those per part */
@@ -446,7 +447,7 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 DbtBlock *jit_path(DbtJit *jit, DbtBlock *first);
 
 /* --- jit-translate.c --- */
-/* The unit for the block at rip, linked into nothing yet. Others may be dropped to make room. */
+/* The unit for the block at rip, linked into nothing yet; NULL: somebody wants the vCPU first. Others may be dropped to make room. */
 JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain);
 bool jit_translator_init(DbtJit *jit);
 void jit_translator_release(DbtJit *jit);

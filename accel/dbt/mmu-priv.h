@@ -108,6 +108,7 @@ struct DbtMmu {
     MmuLog log[2];                    /* [1]: of global pages */
     uint64_t large[MMU_LARGE_CLASSES][MMU_LARGE_BITS / 64]; /* large pages some entry is part of */
     struct DbtWindows *windows;       /* window.c; NULL: none yet */
+    uintptr_t windows_at, windows_size; /* where they are on the host */
     uint64_t window_misses;           /* that windows may help against, since the last flush or window_gather */
     uint64_t window_due;              /* when it comes to this window_gather is to be called */
     uint64_t window_rest;             /* misses to come that they are not to */
@@ -159,7 +160,10 @@ uint8_t *window_address(const DbtVcpu *v, uint64_t linear, uint8_t *host);
 /* The page's own address, of one that may be in a window. */
 const uint8_t *window_direct(const DbtMmu *mmu, const uint8_t *host);
 /* The address is one of a window. */
-bool window_has(const DbtMmu *mmu, const uint8_t *host);
+static inline bool window_has(const DbtMmu *mmu, uint64_t host)
+{
+    return host - mmu->windows_at < mmu->windows_size;
+}
 /* Puts pages around two linear addresses, both in the lower half and in the TLB, into their window: as many as the misses
  * are worth. Entries of the TLB may go: then the unit that runs ends. */
 void window_gather(DbtVcpu *v, uint64_t linear, uint64_t other);

@@ -254,12 +254,18 @@ void dbt_tlb_flush_page_of(DbtVcpu *v, uint16_t pcid, uint64_t linear)
     flush_page(v, pcid, linear, false);
 }
 
-static void drop_if_write(DbtMmu *mmu, unsigned table, unsigned index, const uint8_t *host)
+static bool is_write_table(unsigned table)
+{
+    return table < MMU_TABLE_FETCH_USER && table % 2;
+}
+
+/* The table is one of writes. */
+static void drop_if_at(DbtMmu *mmu, unsigned table, unsigned index, const uint8_t *host)
 {
     MmuEntry *e = &mmu->tables[table][index];
+    uint64_t at = e->tag + e->value;
 
-    if (table < MMU_TABLE_FETCH_USER && table % 2 &&
-        window_direct(mmu, (const uint8_t *)(uintptr_t)(e->tag + e->value)) == host)
+    if (at == (uintptr_t)host || (window_has(mmu, at) && window_direct(mmu, (const uint8_t *)(uintptr_t)at) == host))
         e->tag = invalid_tag(index);
 }
 
@@ -270,16 +276,18 @@ void mmu_drop_write(DbtVcpu *v, const uint8_t *host)
     v->tlb_epoch++;
     jit_sites_drop_host(mmu, mmu_area(mmu), host);
     if (mmu->log[0].overflow || mmu->log[1].overflow) {
-        for (unsigned t = 0; t < MMU_TABLE_FETCH_USER; t++) {
+        for (unsigned t = 1; t < MMU_TABLE_FETCH_USER; t += 2) {
             for (unsigned i = 0; mmu->filled >> t & 1 && i < MMU_TLB_SIZE; i++)
-                drop_if_write(mmu, t, i, host);
+                drop_if_at(mmu, t, i, host);
         }
         return;
     }
     for (unsigned l = 0; l < 2; l++) {
         const MmuLog *log = &mmu->log[l];
-        for (unsigned i = 0; i < log->count; i++)
-            drop_if_write(mmu, log->slot[i] >> MMU_TLB_BITS, log->slot[i] & (MMU_TLB_SIZE - 1), host);
+        for (unsigned i = 0; i < log->count; i++) {
+            if (is_write_table(log->slot[i] >> MMU_TLB_BITS))
+                drop_if_at(mmu, log->slot[i] >> MMU_TLB_BITS, log->slot[i] & (MMU_TLB_SIZE - 1), host);
+        }
     }
 }
 

@@ -73,6 +73,7 @@ static void windows_free(DbtMmu *mmu)
     if (w->direct)
         munmap(w->direct, WINDOWS * WINDOW_PAGES * sizeof(*w->direct));
     g_clear_pointer(&mmu->windows, g_free);
+    mmu->windows_size = 0;
 }
 
 static DbtWindows *windows_of(DbtMmu *mmu)
@@ -86,8 +87,11 @@ static DbtWindows *windows_of(DbtMmu *mmu)
     w->direct = reserve(WINDOWS * WINDOW_PAGES * sizeof(*w->direct), PROT_READ | PROT_WRITE);
     for (unsigned i = 0; i < WINDOWS; i++)
         w->window[i].key = WINDOW_NONE;
-    if (w->arena && w->direct)
+    if (w->arena && w->direct) {
+        mmu->windows_at = (uintptr_t)w->arena;
+        mmu->windows_size = WINDOWS * WINDOW_SIZE;
         return w;
+    }
     windows_free(mmu);
     return NULL;
 }
@@ -142,14 +146,9 @@ const uint8_t *window_direct(const DbtMmu *mmu, const uint8_t *host)
 {
     const DbtWindows *w = mmu->windows;
 
-    if (!window_has(mmu, host))
+    if (!window_has(mmu, (uintptr_t)host))
         return host;
     return w->direct[(size_t)(host - w->arena) >> GUEST_PAGE_BITS];
-}
-
-bool window_has(const DbtMmu *mmu, const uint8_t *host)
-{
-    return mmu->windows && (uintptr_t)host - (uintptr_t)mmu->windows->arena < WINDOWS * WINDOW_SIZE;
 }
 
 /* Nothing refers to the window any more; false: the host is out of mappings. */
@@ -282,9 +281,9 @@ static bool gather_page(DbtVcpu *v, uint64_t page, unsigned *budget)
 
     if (!host || !place_of(v, page, &place))
         return false;
-    if (window_has(v->mmu, host))
+    if (window_has(v->mmu, (uintptr_t)host))
         return true;
-    if (!*budget)
+    if (!*budget || vcpu_requests(v->cpu)) /* a page may take 20 us: whoever asks for the vCPU does not wait for all */
         return false;
     to = w->arena + (place << GUEST_PAGE_BITS);
     if (w->direct[place] != host) {

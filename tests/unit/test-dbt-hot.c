@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Code that runs often is translated once more, with site entries (accel/dbt/jit-site.c). */
+/*
+ * Code that runs often is translated, and once more with site entries (accel/dbt/jit-site.c); but not while somebody wants the vCPU.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +10,7 @@
 #include <cmocka.h>
 
 #include "accel/dbt/jit.h"
+#include "core/thread.h"
 #include "dbt-rig.h"
 
 #define TURNS 20000u
@@ -73,12 +76,51 @@ static void code_that_runs_now_and_then_takes_no_site_entries(void **state)
     assert_int_equal(v->jit->next_site[MMU_SUPERVISOR][true], 0);
 }
 
+/* 300 blocks of 32 instructions, in turn, 20 times. */
+#define CHAIN 300u
+GUEST(chain, "mov $20, %ecx\n 1: .rept 300\n .rept 30\n inc %eax\n .endr\n jmp . + 2\n .endr\n dec %ecx\n jnz 1b");
+
+typedef struct Asker {
+    Rig *rig;
+    bool done;
+} Asker;
+
+static void *ask_all_the_time(void *opaque)
+{
+    Asker *a = opaque;
+
+    while (!__atomic_load_n(&a->done, __ATOMIC_RELAXED))
+        vcpu_request(a->rig->machine->vcpus[0], VCPU_REQ_INTR);
+    return NULL;
+}
+
+static void translation_gives_way_to_requests_but_not_for_ever(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    Asker asker = {.rig = rig};
+    uint64_t units = 0;
+    pthread_t thread;
+
+    if (!v->jit || v->accel->lock_step) /* where nothing may be left out */
+        return;
+    assert_true(thread_create(&thread, "asker", ask_all_the_time, &asker, NULL));
+    while (!v->jit->stats.interrupted || v->jit->stats.units < units + CHAIN) {
+        units = v->jit->stats.units;
+        assert_int_equal(RIG_RUN(rig, 64, chain), -1); /* new code each time */
+        assert_int_equal(rig_state(rig, 0)->gpr[GPR_RAX], 20 * 30 * CHAIN);
+    }
+    __atomic_store_n(&asker.done, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_CASE(code_that_runs_often_gets_site_entries),
         RIG_CASE(flags_survive_when_code_gets_hot),
         RIG_CASE(code_that_runs_now_and_then_takes_no_site_entries),
+        RIG_CASE(translation_gives_way_to_requests_but_not_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
