@@ -9,6 +9,10 @@
  * forgotten, the oldest first. So what runs now stays, making room takes no longer than one part's
  * units need (under a millisecond), and a guest that translates more than fits loses a part at a time.
  *
+ * Code that runs in turns longer than all parts would be forgotten each time before it runs again, and the vCPU would do nothing but
+ * translate. So where a part is full sooner than its units can have paid for themselves, blocks have to run twice as often as before to be
+ * translated (heat_needed), and so on until it lasts; the rest is interpreted.
+ *
  * Called between units only: no code of a part that is emptied is running.
  */
 #include "accel/dbt/jit.h"
@@ -27,6 +31,10 @@
 #define OFFSETS_MAX (BLOCK_MAX_INSNS + 2 * JIT_ADDRESSES_MAX)
 #define BYTES_PER_UNIT (sizeof(JitUnit) + sizeof(JitExit) * EXITS_PER_UNIT + sizeof(uint16_t) * OFFSETS_PER_UNIT)
 
+/* CPU time for each unit of a part, until that is full: with less translation does not pay, with more there is room. */
+#define CROWDED_NS 40000
+#define ROOMY_NS 160000
+
 static void use_part(DbtJit *jit, unsigned part)
 {
     jit->part = part;
@@ -41,6 +49,18 @@ static bool part_has_room(const DbtJit *jit)
            p->offsets + OFFSETS_MAX <= jit->part_offsets;
 }
 
+static void judge_part(DbtJit *jit, int64_t now_ns)
+{
+    int64_t each_ns = (now_ns - jit->part_since_ns) / MAX(jit_part_now(jit)->units, 1);
+
+    if (each_ns < CROWDED_NS && jit->crowded < JIT_CROWDED_MAX)
+        jit->crowded++;
+    else if (each_ns > ROOMY_NS && jit->crowded)
+        jit->crowded--;
+    jit->part_since_ns = now_ns;
+}
+
+/* The next part is empty and in use. */
 static void recycle_part(DbtJit *jit)
 {
     JitPart *p = jit_part_now(jit);
@@ -70,6 +90,8 @@ void jit_parts_make_room(DbtJit *jit)
     if (part_has_room(jit))
         return;
     start_ns = dbt_reclaim_begin();
+    if (jit->stats.parts_recycled) /* else a boot is the first to fill them */
+        judge_part(jit, start_ns);
     recycle_part(jit);
     dbt_reclaim_end(jit->v, start_ns);
 }

@@ -129,7 +129,7 @@ static uint32_t heat_needed(const DbtJit *jit, const DbtBlock *block)
     uint32_t written = __atomic_load_n(block->page_generation[0], __ATOMIC_RELAXED) / PAGE_WRITES_COOL;
     unsigned shift = 32 - (unsigned)__builtin_clz(written | 1) - !written;
 
-    return after == 1 ? 1 : MIN(after << MIN(shift, PAGE_COOL_MAX), UINT16_MAX); /* 1: always at once */
+    return after == 1 ? 1 : MIN(after << MIN(shift + jit->crowded, PAGE_COOL_MAX), UINT16_MAX); /* 1: always at once */
 }
 
 /* The last unit was left for one without groups, which is still to run. */
@@ -153,9 +153,9 @@ static JitUnit *unit_of(DbtJit *jit, DbtBlock *block)
         return u;
     if (block == jit->v->cache->once)
         return NULL;
-    /* One whose instructions are gone must be decoded in any case. */
+    /* One whose instructions are gone must be decoded in any case; where memory is short they always are. */
     block->heat += block->heat < UINT16_MAX;
-    if (!plain && block->heat < heat_needed(jit, block) && block->insns)
+    if (!plain && block->heat < heat_needed(jit, block) && (block->insns || jit->crowded))
         return NULL;
     if (block->hot && !plain)
         block = jit_path(jit, block);

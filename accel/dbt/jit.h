@@ -364,6 +364,7 @@ typedef struct JitItlbSpace {
  * and of the tables. A part that is used again forgets its units first (jit-part.c).
  */
 #define JIT_PARTS_MAX 64
+#define JIT_CROWDED_MAX 6u
 
 typedef struct JitPart {
     uint32_t units, exits, offsets; /* used, of those per part */
@@ -383,6 +384,8 @@ typedef struct DbtJit {
     uint32_t after_glue;   /* where the first part begins */
     JitPart parts[JIT_PARTS_MAX];
     unsigned part_count, part; /* the current one */
+    int64_t part_since_ns;     /* when it was begun, in CPU time */
+    unsigned crowded;          /* in how many steps translation has become rarer, see jit-part.c */
     uint32_t part_code, part_units, part_exits, part_offsets; /* of each */
 
     JitUnit *units;        /* of each part in order of begin */
