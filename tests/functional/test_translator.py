@@ -191,6 +191,17 @@ def the_perf_map_names_translated_code():
         assert any(int(low, 16) <= start and start + size <= int(high, 16) for low, high in code), name
 
 
+@suite.test
+def no_memory_is_writable_and_executable_and_translated_code_is_mapped_twice():
+    with Vm(args("dbt")) as vm:
+        vm.expect("ready")
+        with open(f"/proc/{vm.process.pid}/maps", encoding="ascii") as file:
+            maps = [line.split(maxsplit=5) for line in file]
+    assert not [row for row in maps if "w" in row[1] and "x" in row[1]]
+    code = [row[1] for row in maps if row[-1].startswith("/memfd:dbt-code")]
+    assert sorted(code) == ["r-xs", "rw-s"], code
+
+
 def backtrace(vm, *commands):
     """Of the vCPU's thread, by a gdb attached to vmm, after these commands; detached again."""
     with Gdb() as gdb:

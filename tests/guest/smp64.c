@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Four processors: start-up, atomic operations, IPIs, TLB shootdown. Run with -smp 4.
+ * Four processors: start-up, atomic operations, IPIs, TLB shootdown, the order of loads and stores (SDM vol. 3, 9.2.3). Run
+ * with -smp 4.
  */
 #include "lib/guest.h"
 
@@ -18,6 +19,22 @@ static uint64_t pt[512] __attribute__((aligned(4096)));
 static volatile uint32_t page_a[1024] __attribute__((aligned(4096))), page_b[1024] __attribute__((aligned(4096)));
 #define SHARED_LINEAR ((volatile uint32_t *)0xffff800000000000ull)
 static volatile uint32_t seen[CPUS], looks[CPUS];
+
+/* Each on a cache line of its own. */
+typedef struct Word {
+    volatile uint64_t value;
+} __attribute__((aligned(64))) Word;
+
+/* Messages: the data is stored before the flag. reversed: a flag was seen without its data; changes: flags seen. */
+#define MESSAGES 50
+#define MESSAGES_MAX 400000000u
+static Word data, flag;
+static volatile uint32_t reversed[CPUS], changes[CPUS];
+
+/* Both store their own word and then look at the other's; round n is over for the second processor when its word of turns is n. */
+#define CROSSINGS 2000
+static Word words[2], turn, turned;
+static volatile uint64_t looked;
 
 static unsigned self(void)
 {
@@ -51,6 +68,37 @@ static void work(void)
     }
 }
 
+static void look_at_messages(unsigned me)
+{
+    static uint64_t last[CPUS];
+    uint64_t seen_flag = flag.value, seen_data = data.value;
+
+    reversed[me] += seen_data < seen_flag;
+    changes[me] += seen_flag != last[me];
+    last[me] = seen_flag;
+}
+
+/* What is behind a full fence, of either kind, is not before it. */
+static uint64_t store_and_look(unsigned mine, uint64_t n)
+{
+    words[mine].value = n;
+    if (n & 1)
+        asm volatile("mfence" ::: "memory");
+    else
+        asm volatile("lock orl $0, (%%rsp)" ::: "memory", "cc");
+    return words[!mine].value;
+}
+
+static void take_turns(void)
+{
+    for (uint64_t n = 1; n <= CROSSINGS; n++) {
+        while (turn.value < n)
+            pause();
+        looked = store_and_look(1, n);
+        turned.value = n;
+    }
+}
+
 static void ap_main(void *arg)
 {
     unsigned me = *(uint32_t *)arg;
@@ -68,8 +116,36 @@ static void ap_main(void *arg)
             seen[me] = *SHARED_LINEAR;
             looks[me]++;
         }
+        if (go == 3)
+            look_at_messages(me);
+        if (go == 4 && me == 1 && !turned.value)
+            take_turns();
         pause();
     }
+}
+
+static void test_order(void)
+{
+    bool fenced = true;
+
+    go = 3;
+    for (uint64_t n = 1; n < MESSAGES_MAX && (changes[1] < MESSAGES || changes[2] < MESSAGES || changes[3] < MESSAGES); n++) {
+        data.value = n;
+        flag.value = n;
+    }
+    check(changes[1] >= MESSAGES && changes[2] >= MESSAGES && changes[3] >= MESSAGES, "stores are seen by all others");
+    check(!reversed[1] && !reversed[2] && !reversed[3], "in the order they were made");
+    go = 4;
+    for (uint64_t n = 1; n <= CROSSINGS; n++) {
+        uint64_t mine;
+
+        turn.value = n;
+        mine = store_and_look(0, n);
+        while (turned.value < n)
+            pause();
+        fenced &= mine == n || looked == n;
+    }
+    check(fenced, "of two processors with fences between a store and a load one sees the other's store");
 }
 
 /* Until each of the others has begun and ended a look at the page. */
@@ -131,5 +207,6 @@ void guest_main(void)
     spin_for(&pings[3], 1);
     check(pings[1] == 2 && pings[2] == 2 && pings[3] == 1 && pings[0] == 0, "a broadcast reaches all others");
     test_shootdown();
+    test_order();
     stop = 1;
 }
