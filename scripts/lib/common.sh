@@ -10,7 +10,7 @@ build_packages="gcc libc6-dev meson ninja-build pkg-config
     libaio-dev liburing-dev libfdt-dev libpixman-1-dev libgnutls28-dev libseccomp-dev systemtap-sdt-dev libcmocka-dev"
 guest_packages="python3 zstd"
 # For --full: run in guests and natively; and only unpacked.
-full_packages="python3.11 openssl nodejs xz-utils"
+full_packages="python3.11 openssl nodejs xz-utils fio"
 userland_packages="libpython3.11-testsuite libc6-dev-i386 lib32gcc-12-dev"
 system_packages="linux-image-amd64 linux-image-rt-amd64 xen-hypervisor-4.17-amd64 grub-rescue-pc ipxe ovmf debian-installer-12-netboot-amd64"
 system_packages_i386="linux-image-686 linux-image-686-pae busybox-static"

@@ -3,7 +3,7 @@
  * bench: so many requests, so many at once, the way a device makes them.
  *
  * Offsets go up by the step and wrap around; with --random they are anywhere, by a generator with a fixed seed, at multiples
- * of the buffer's size. Few buffers are shared by all requests: what is measured is the way to the image, not the memory's
+ * of the buffer's size. Two buffers are shared by all requests: what is measured is the way to the image, not the memory's
  * size. Reads into one alone would have two CPUs that copy at the same time fight for it, as no guest has them do; writes
  * share one.
  *
@@ -21,7 +21,7 @@
 #include "core/loop.h"
 #include "src/img/img.h"
 
-#define MAX_BUFFERS 4
+#define MAX_BUFFERS 2 /* together no more than a cache of one CPU, at 1 MiB each */
 
 typedef struct BenchArgs {
     ImgArgs base;
