@@ -212,7 +212,7 @@ void jit_emit_entries(JitTranslator *t)
         u->entry_near = t->hot->at;
     if (t->goes_back)
         emit_request_check(t, again);
-    if (flags && !jit_passes_note(t))
+    if (t->live_in)
         jit_emit_settle_flags(t);
     u->counts_at_entry = t->counts && flags;
     if (u->counts_at_entry)

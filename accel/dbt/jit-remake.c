@@ -11,10 +11,10 @@
  *
  * Instead of the flags frame.flags gets a note where the code for that is, in the unit's stubs, which is told from flags by
  * bit 1: SETO leaves 0 or 1. Who wants flags from the frame looks for the note: the ways to C code, and units that need
- * flags or pass them on. From one of C's returns to the next no code is forgotten, so that a note that nobody looked at does no harm.
+ * flags. From one of C's returns to the next no code is forgotten, so that a note that nobody looked at does no harm.
  *
- * The operands are read where they are. Those that the rest of the unit changes wait in frame.remake, and so do those in registers that
- * functions keep for their callers: a unit that only takes such registers from the stack and returns passes a note on as it is.
+ * The operands wait in frame.remake, so that a note stays good while registers change, and units that only pass flags on need not
+ * look at it.
  */
 #include "accel/dbt/jit-translate.h"
 
@@ -23,11 +23,6 @@
 #define NOTE_SHIFT 2
 #define NOTE_MAX (1u << 30)
 #define DEPTH 8 /* of the stack below the frame where flags are made */
-
-/* Not kept by functions for their callers, in the System V ABI and in others. */
-#define SCRATCH                                                                                                        \
-    (1u << GPR_RAX | 1u << GPR_RCX | 1u << GPR_RDX | 1u << GPR_RSI | 1u << GPR_RDI | 1u << GPR_R8 | 1u << GPR_R9 |      \
-     1u << GPR_R10 | 1u << GPR_R11)
 
 enum { ALU_ADD = 0, ALU_SUB = 5, ALU_CMP = 7, ALU_TEST = 8 };
 
@@ -49,30 +44,6 @@ static uint8_t register_of(const JitTranslator *t, const ZydisDecodedOperand *op
     default:
         return HOST_NO_REG;
     }
-}
-
-/* General registers that instructions from number first on change: bits. */
-static uint32_t changed_from(const JitTranslator *t, unsigned first)
-{
-    uint32_t changed = 0;
-
-    for (unsigned i = first; i < t->count; i++) {
-        const JitInsn *in = &t->insns[i];
-
-        for (unsigned n = 0; n < in->dec.operand_count; n++) {
-            ZydisDecodedOperand op = in->operands[n];
-            uint8_t reg;
-
-            if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !(op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-                continue;
-            if (op.reg.value >= ZYDIS_REGISTER_AH && op.reg.value <= ZYDIS_REGISTER_BH)
-                op.reg.value = ZYDIS_REGISTER_AX + (op.reg.value - ZYDIS_REGISTER_AH);
-            reg = register_of(t, &op);
-            if (reg != HOST_NO_REG)
-                changed |= 1u << reg;
-        }
-    }
-    return changed;
 }
 
 /* Its operands; false: not of a form that can be repeated. */
@@ -115,69 +86,42 @@ static bool can_remake(const JitTranslator *t, const JitInsn *in, JitRemake *r)
     }
 }
 
-static uint8_t keep(JitRemake *r, uint8_t guest, uint32_t changed)
-{
-    if (guest == HOST_NO_REG || (SCRATCH & ~changed) >> guest & 1)
-        return HOST_NO_REG;
-    return r->kept++;
-}
-
 bool jit_remake_find(JitTranslator *t)
 {
     JitRemake *r = &t->remake;
-    uint32_t changed;
 
-    *r = (JitRemake){.kept = 0};
     if (t->save_point < 0 || t->jit->size > NOTE_MAX || !can_remake(t, &t->insns[t->save_point], r))
         return false;
     if (r->immediate)
         r->second = HOST_NO_REG;
-    changed = changed_from(t, (unsigned)t->save_point + 1);
-    r->first_slot = keep(r, r->first, changed);
-    r->second_slot = r->second == r->first ? r->first_slot : keep(r, r->second, changed);
     return true;
-}
-
-bool jit_passes_note(const JitTranslator *t)
-{
-    return !t->live_in && !(changed_from(t, 0) & SCRATCH);
 }
 
 /* --- Code for it. --- */
 
-static void emit_keep(JitTranslator *t, uint8_t guest, uint8_t slot)
+enum { FIRST, SECOND }; /* of frame.remake */
+
+static void emit_keep(JitTranslator *t, uint8_t guest, unsigned slot)
 {
     uint8_t host = jit_host(guest);
 
-    if (slot == HOST_NO_REG)
-        return;
     if (jit_is_spilled(guest)) {
         host = HOST_ADDR;
         jit_emit_load_spill(t, host, guest);
     }
-    emit_rm(t->hot, true, HOST_STORE, host, GPR_RSP, FRAME(remake) + 8 * slot);
-}
-
-/* opcode HOST_TEMP, operand. */
-static void emit_with(JitEmit *e, bool w, uint8_t opcode, uint8_t guest, uint8_t slot)
-{
-    if (slot != HOST_NO_REG)
-        emit_rm(e, w, opcode, HOST_TEMP, GPR_RSP, FRAME(remake) + 8 * slot + DEPTH);
-    else if (jit_is_spilled(guest))
-        emit_rm(e, w, opcode, HOST_TEMP, GPR_RSP, jit_spill_slot(guest) + DEPTH);
-    else
-        emit_rr(e, w, opcode, HOST_TEMP, jit_host(guest));
+    emit_rm(t->hot, true, HOST_STORE, host, GPR_RSP, FRAME(remake) + 8 * (int32_t)slot);
 }
 
 /* The operation on HOST_TEMP and the second operand. */
 static void emit_alu(JitEmit *e, const JitRemake *r, uint8_t alu)
 {
     bool test = alu == ALU_TEST;
+    unsigned slot = r->second == r->first ? FIRST : SECOND;
 
     if (r->size == 2)
         emit8(e, 0x66);
     if (!r->immediate) {
-        emit_with(e, r->size == 8, (test ? 0x84 : alu << 3 | 2) | (r->size > 1), r->second, r->second_slot);
+        emit_rm(e, r->size == 8, (test ? 0x84 : alu << 3 | 2) | (r->size > 1), HOST_TEMP, GPR_RSP, FRAME(remake) + 8 * (int32_t)slot + DEPTH);
         return;
     }
     emit_rr(e, r->size == 8, (test ? 0xf6 : 0x80) | (r->size > 1), test ? 0 : alu, HOST_TEMP);
@@ -189,14 +133,14 @@ void jit_emit_note_flags(JitTranslator *t)
     const JitRemake *r = &t->remake;
     uint32_t begin = t->cold->at;
 
-    emit_with(t->cold, true, HOST_LOAD, r->first, r->first_slot);
+    emit_rm(t->cold, true, HOST_LOAD, HOST_TEMP, GPR_RSP, FRAME(remake) + 8 * FIRST + DEPTH);
     if (r->undo != HOST_NO_REG)
         emit_alu(t->cold, r, r->undo);
     emit_alu(t->cold, r, r->alu);
     emit_jmp(t->cold, t->jit->glue.remade);
-    emit_keep(t, r->first, r->first_slot);
-    if (r->second != r->first)
-        emit_keep(t, r->second, r->second_slot);
+    emit_keep(t, r->first, FIRST);
+    if (!r->immediate && r->second != r->first)
+        emit_keep(t, r->second, SECOND);
     emit_rm(t->hot, false, 0xc7, 0, GPR_RSP, FRAME(flags)); /* mov dword, */
     emit32(t->hot, begin << NOTE_SHIFT | NOTE);
 }

@@ -99,7 +99,6 @@ typedef struct JitRemake {
     uint8_t first, second; /* guest registers, of the second HOST_NO_REG: it is value */
     bool immediate;
     uint32_t value;
-    uint8_t first_slot, second_slot, kept; /* in frame.remake; HOST_NO_REG: they stay in their registers */
 } JitRemake;
 
 struct JitTranslator {
@@ -210,14 +209,12 @@ void jit_emit_unpark_flags(JitTranslator *t);
 void jit_emit_flags_back(JitEmit *e);
 
 /* --- jit-remake.c --- */
-/* Whether the flags of the instruction at the save point can be made again up to the unit's end: fills remake. */
+/* Whether the flags of the instruction at the save point can be made again: fills remake. */
 bool jit_remake_find(JitTranslator *t);
 /* Behind that instruction: a note instead of its flags; HOST_ADDR is lost. */
 void jit_emit_note_flags(JitTranslator *t);
 /* At entry: if frame.flags is a note, flags get there. HOST_TEMP and flags are lost. */
 void jit_emit_settle_flags(JitTranslator *t);
-/* The unit does not need flags, and changes nothing that a note may mean. */
-bool jit_passes_note(const JitTranslator *t);
 
 /* --- jit-move.c --- */
 /* The 4 or 8 bytes just emitted depend on the unit's address. */
