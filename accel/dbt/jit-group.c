@@ -6,8 +6,11 @@
  *     mov rcx, [rdx + 8] ; cmp rsi, rcx ; cmovb rcx, [rdx]           two fields of one structure
  *     mov rcx, [rdi + rax * 8] ; add rcx, rsi ; add rax, 1 ; mov [rdi + rax * 8 - 8], rcx      an element of an array
  *
- * Accesses at a displacement from one register, which only constants are added to meanwhile, lie in a
- * range known when the unit is made. So do those with one base, one index and one scale, while the base stays what it is. The first of them to run checks that the whole range is in one page; the
+ *     mov rdi, rax ; mov rdx, [rax] ; add rax, 8 ; mov [rdi], rsi    copies count: both are at what RAX was
+ *
+ * Accesses at a displacement from one value, which only constants are added to meanwhile, lie in a
+ * range known when the unit is made. So do those with one base, one index and one scale, while the base stays what it is. The
+ * first of them to run checks that the whole range is in one page; the
  * others go to their register plus the page's delta, which does not change while the unit runs: what may drop an
  * entry happens in the interpreter, and that ends the unit then (jit_interpret, by tlb_epoch). Loads
  * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
@@ -29,20 +32,39 @@ typedef struct GroupAccess {
     unsigned size;
 } GroupAccess;
 
-/* Groups that may go on: their numbers + 1, by direction. */
+/* What a register has: what nobody can tell from what was there before gets a number, as do the registers at the begin. */
+typedef struct GroupValue {
+    uint16_t number;
+    int64_t shift; /* what was added to it */
+} GroupValue;
+
+/* Groups that may go on, of accesses near the value base, or base + index * scale: their numbers + 1, by direction. */
 typedef struct GroupOpen {
-    uint8_t base, index, scale;
+    uint16_t base, index;
+    uint8_t scale;      /* 0: no index */
+    int64_t base_shift; /* with an index the base has to stay what it is */
     uint8_t number[2];
 } GroupOpen;
 
-#define OPEN_MAX 16
-
-/* What was added to each register so far. */
 typedef struct GroupSearch {
-    GroupOpen open[OPEN_MAX];
-    unsigned next; /* to make room, modulo OPEN_MAX */
-    int64_t shift[16];
+    GroupValue reg[16];
+    uint16_t values; /* so many numbers are in use */
+    unsigned count;
+    GroupOpen open[BLOCK_MAX_INSNS];
 } GroupSearch;
+
+static void new_value(GroupSearch *s, uint8_t reg)
+{
+    s->reg[reg] = (GroupValue){.number = s->values++};
+}
+
+static void begin_search(GroupSearch *s)
+{
+    s->values = 0;
+    s->count = 0;
+    for (uint8_t reg = 0; reg < 16; reg++)
+        new_value(s, reg);
+}
 
 static bool stack_access(const JitTranslator *t, const JitInsn *in, GroupAccess *a)
 {
@@ -98,24 +120,31 @@ static bool join(JitGroup *g, int64_t low, int64_t high)
 /* The groups the access may be one of. */
 static GroupOpen *open_for(GroupSearch *s, const GroupAccess *a)
 {
-    GroupOpen *open;
+    GroupOpen key = {.base = s->reg[a->base].number, .scale = a->scale};
+    GroupOpen *open = s->open;
 
-    for (unsigned i = 0; i < OPEN_MAX; i++) {
-        open = &s->open[i];
-        if ((open->number[0] || open->number[1]) && open->base == a->base && open->index == a->index && open->scale == a->scale)
+    if (a->scale) {
+        key.index = s->reg[a->index].number;
+        key.base_shift = s->reg[a->base].shift;
+    }
+    for (; open < &s->open[s->count]; open++) {
+        if (open->base == key.base && open->index == key.index && open->scale == key.scale && open->base_shift == key.base_shift)
             return open;
     }
-    open = &s->open[s->next++ % OPEN_MAX];
-    *open = (GroupOpen){.base = a->base, .index = a->index, .scale = a->scale};
+    s->count++;
+    *open = key;
     return open;
 }
 
 static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a)
 {
-    int64_t shift = s->shift[a->base] + (a->scale ? s->shift[a->index] * a->scale : 0);
+    const GroupValue *base = &s->reg[a->base];
+    int64_t shift = a->scale ? s->reg[a->index].shift * a->scale : base->shift;
     int64_t low = shift + a->disp, high = low + a->size;
     uint8_t *open = open_for(s, a)->number;
 
+    in->base = a->base;
+    in->index = a->index;
     in->shift = shift;
     if (a->write && !open[true] && open[false]) {
         JitGroup *g = &t->groups[open[false] - 1];
@@ -132,68 +161,71 @@ static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const Grou
             return;
         }
     }
-    t->groups[t->group_count] = (JitGroup){.base = a->base, .index = a->index, .scale = a->scale, .write = a->write,
-                                           .shift = shift, .low = low, .high = high, .count = 1};
+    t->groups[t->group_count] = (JitGroup){.scale = a->scale, .write = a->write, .shift = shift, .low = low, .high = high, .count = 1};
     in->group = open[a->write] = (uint8_t)++t->group_count;
 }
 
-/* What the instruction adds to the register it changes; false: who knows. */
-static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg, int64_t *step)
+/* What the instruction makes of a register it changes is register *from plus *step; false: who knows. */
+static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg, uint8_t *from, int64_t *step)
 {
-    const ZydisDecodedOperand *to = &in->operands[0], *from = &in->operands[1];
+    const ZydisDecodedOperand *to = &in->operands[0], *with = &in->operands[1];
     const DbtInsn *insn = in->insn;
     bool is_first = to->type == ZYDIS_OPERAND_TYPE_REGISTER && native_gpr_number(to->reg.value) == reg;
+    int64_t word = (int64_t)jit_word(t);
 
+    *from = reg;
     if (in->dec.operand_width != 64)
         return false;
     if (in->emit == jit_emit_push || in->emit == jit_emit_pop) {
-        *step = in->emit == jit_emit_push ? -(int64_t)jit_word(t) : (int64_t)jit_word(t);
+        *step = in->emit == jit_emit_push ? -word : word;
         return reg == GPR_RSP && !is_first;
     }
     if (in->emit == jit_emit_call || in->emit == jit_emit_ret) {
-        *step = in->emit == jit_emit_call ? -(int64_t)jit_word(t) : (int64_t)(jit_word(t) + (in->insn->imm & 0xffff));
+        *step = in->emit == jit_emit_call ? -word : word + (int64_t)(insn->imm & 0xffff);
+        return reg == GPR_RSP;
+    }
+    if (in->emit == jit_emit_leave) {
+        *from = GPR_RBP;
+        *step = word;
         return reg == GPR_RSP;
     }
     switch (in->dec.mnemonic) {
     case ZYDIS_MNEMONIC_ADD:
-        *step = from->imm.value.s;
-        return is_first && from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+        *step = with->imm.value.s;
+        return is_first && with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     case ZYDIS_MNEMONIC_SUB:
-        *step = -from->imm.value.s;
-        return is_first && from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+        *step = -with->imm.value.s;
+        return is_first && with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     case ZYDIS_MNEMONIC_LEA:
+        *from = insn->base;
         *step = (int64_t)insn->disp;
-        return insn->base == reg && insn->index == INSN_NO_REG && insn->addr_size == 8;
+        return insn->base != INSN_NO_REG && insn->index == INSN_NO_REG && insn->addr_size == 8;
+    case ZYDIS_MNEMONIC_MOV:
+        *from = with->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(with->reg.value) : INSN_NO_REG;
+        *step = 0;
+        return *from != INSN_NO_REG;
     default:
         return false;
     }
 }
 
-/* The register changes: by a constant, or nobody knows how. */
-static void close_groups(GroupSearch *s, uint8_t reg, bool constant)
-{
-    for (unsigned i = 0; i < OPEN_MAX; i++) {
-        GroupOpen *open = &s->open[i];
-        bool is_base = open->base == reg, is_index = open->scale && open->index == reg;
-
-        if (constant ? is_base && open->scale : is_base || is_index)
-            open->number[0] = open->number[1] = 0;
-    }
-}
-
 static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *in)
 {
+    GroupValue before[16];
+
+    memcpy(before, s->reg, sizeof(before));
     for (unsigned i = 0; i < in->dec.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->operands[i];
         uint8_t reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(op->reg.value) : INSN_NO_REG;
-        bool constant;
+        uint8_t from;
         int64_t step;
 
         if (reg == INSN_NO_REG || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
             continue;
-        constant = constant_step(t, in, reg, &step) && s->shift[reg] + step == (int32_t)(s->shift[reg] + step);
-        close_groups(s, reg, constant);
-        s->shift[reg] = constant ? s->shift[reg] + step : 0;
+        if (constant_step(t, in, reg, &from, &step) && before[from].shift + step == (int32_t)(before[from].shift + step))
+            s->reg[reg] = (GroupValue){before[from].number, before[from].shift + step};
+        else
+            new_value(s, reg);
     }
 }
 
@@ -220,8 +252,9 @@ static void drop_single(JitTranslator *t)
 
 void jit_groups_find(JitTranslator *t)
 {
-    GroupSearch s = {0};
+    GroupSearch s;
 
+    begin_search(&s);
     t->group_count = 0;
     for (unsigned i = 0; i < t->count; i++)
         t->insns[i].group = 0;
@@ -232,7 +265,7 @@ void jit_groups_find(JitTranslator *t)
         GroupAccess a;
 
         if (!in->emit) {
-            s = (GroupSearch){0};
+            begin_search(&s);
             continue;
         }
         if (stack_access(t, in, &a) || operand_access(in, &a))

@@ -325,7 +325,7 @@ static void check_address(JitTranslator *t, const HostAddress *again, bool wide,
 /* HOST_TEMP has the delta. */
 static void add_group_base(JitTranslator *t, const JitGroup *g)
 {
-    const HostAddress sum = {HOST_TEMP, jit_host(g->base), 0, 0};
+    const HostAddress sum = {HOST_TEMP, jit_host(t->insns[t->index].base), 0, 0};
 
     if (g->scale)
         emit_lea(t->hot, true, HOST_TEMP, &sum);
@@ -378,19 +378,19 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, group_slot(g));
 }
 
-/* Where the group's registers and HOST_TEMP lead to. */
-static HostAddress group_address(const JitGroup *g, uint8_t base, int32_t disp)
+/* Where the access's registers and HOST_TEMP lead to. */
+static HostAddress group_address(const JitInsn *in, const JitGroup *g, uint8_t base, int32_t disp)
 {
     if (g->scale)
-        return (HostAddress){HOST_TEMP, g->index, (uint8_t)__builtin_ctz(g->scale), disp};
+        return (HostAddress){HOST_TEMP, in->index, (uint8_t)__builtin_ctz(g->scale), disp};
     return (HostAddress){base, HOST_TEMP, 0, disp};
 }
 
 /* The linear address its range begins at. */
-static HostAddress group_begin(const JitGroup *g, uint8_t base, int32_t disp)
+static HostAddress group_begin(const JitInsn *in, const JitGroup *g, uint8_t base, int32_t disp)
 {
     if (g->scale)
-        return (HostAddress){base, g->index, (uint8_t)__builtin_ctz(g->scale), disp};
+        return (HostAddress){base, in->index, (uint8_t)__builtin_ctz(g->scale), disp};
     return (HostAddress){base, HOST_NO_REG, 0, disp};
 }
 
@@ -398,15 +398,15 @@ static HostAddress group_begin(const JitGroup *g, uint8_t base, int32_t disp)
 static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, bool spare, JitPlace *place)
 {
     JitGroup *g = &t->groups[in->group - 1];
-    bool spilled = jit_is_spilled(g->base);
-    uint8_t base = spilled ? HOST_ADDR : jit_host(g->base);
+    bool spilled = jit_is_spilled(in->base);
+    uint8_t base = spilled ? HOST_ADDR : jit_host(in->base);
     unsigned size = (unsigned)(g->high - g->low);
 
     if (!g->checked) {
-        HostAddress begin = group_begin(g, base, (int32_t)(g->low - in->shift));
+        HostAddress begin = group_begin(in, g, base, (int32_t)(g->low - in->shift));
 
         if (spilled)
-            jit_emit_load_spill(t, HOST_ADDR, g->base);
+            jit_emit_load_spill(t, HOST_ADDR, in->base);
         if (g->hashed)
             check_group_hashed(t, g, &begin, size);
         else
@@ -420,8 +420,8 @@ static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, boo
     t->held = in->group;
     t->keeps_temp = true;
     if (spilled)
-        jit_emit_load_spill(t, HOST_ADDR, g->base);
-    *place = (JitPlace){group_address(g, base, disp), spilled ? HOST_NO_REG : HOST_ADDR};
+        jit_emit_load_spill(t, HOST_ADDR, in->base);
+    *place = (JitPlace){group_address(in, g, base, disp), spilled ? HOST_NO_REG : HOST_ADDR};
     if (spilled && spare)
         collapse(t, place);
 }

@@ -47,7 +47,8 @@ struct JitInsn {
     uint8_t vectors; /* JIT_VECTORS_* it needs: vector registers, MXCSR, opmasks */
     uint32_t live;   /* flags that are needed before it runs, by itself or later */
     uint8_t group;   /* its only access is one of groups[group - 1]; 0: of none */
-    int64_t shift;   /* what was added to the address by changes of the group's registers before it */
+    uint8_t base, index; /* with a group: the guest registers it is at */
+    int64_t shift;   /* what was added to the group's value in them */
 };
 
 /* A check that may fail: what its stub does. */
@@ -70,11 +71,9 @@ typedef struct JitMiss {
     const DbtInsn *insn; /* whose address it is */
 } JitMiss;
 
-/* Accesses that share one check (jit-group.c). low and high are distances from what the address without its displacement was
- * at the last change of a register of it that was not the addition of a constant. With an index what is kept is not the page's
- * delta but that and the base. */
+/* Accesses that share one check (jit-group.c). low and high are distances from the value they are all near. With an index what
+ * is kept is not the page's delta but that and the base. */
 typedef struct JitGroup {
-    uint8_t base, index; /* guest registers; no index: INSN_NO_REG */
     uint8_t scale;     /* 0: no index */
     bool write, seen;
     bool known;        /* it begins with loads: nothing is to be walked for it */

@@ -127,6 +127,26 @@ static void the_stack_may_end_its_page_anywhere(void **state)
     }
 }
 
+/* A frame with a pointer to it, and copies of that: all near one value. RCX counts what was as it should be. */
+GUEST(frame, "mov %rsp, %rsi\n mov %rbx, %rsp\n xor %ecx, %ecx\n push %rax\n mov %rsp, %rbp\n sub $32, %rsp\n mov %rax, -8(%rbp)\n"
+             "lea -24(%rbp), %rdx\n inc %rax\n mov %rax, (%rdx)\n add $16, %rdx\n mov %rdx, %r9\n cmp %rax, (%rdx)\n jae 1f\n inc %ecx\n"
+             "1: mov -16(%r9), %r10\n cmp %rax, %r10\n jne 2f\n inc %ecx\n 2: xchg %rdx, %rbp\n cmp %rax, -16(%rbp)\n jne 3f\n inc %ecx\n"
+             "3: xchg %rdx, %rbp\n dec %rax\n leave\n sub %rbp, %rax\n mov %rsp, %rdx\n mov %rsi, %rsp");
+
+static void copies_of_a_pointer_are_near_what_it_points_to(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, frame);
+    for (uint64_t rsp = NEXT - 16; rsp < NEXT + 64; rsp++) {
+        assert_int_equal(run(rig, rsp), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 3);
+        assert_int_equal(s->gpr[GPR_RAX], 0);
+        assert_true(s->gpr[GPR_RDX] == rsp);
+    }
+}
+
 GUEST(stores, "add $1, %ecx\n mov %rax, (%rbx)\n add $1, %ecx\n mov %rax, 8(%rbx)\n add $1, %ecx\n mov 16(%rbx), %rdx");
 #define STORES_SECOND 9u  /* where the second store is */
 #define STORES_LOAD 16u
@@ -271,6 +291,7 @@ int main(void)
         RIG_CASE(fields_are_where_they_are_alone),
         RIG_CASE(elements_are_where_they_are_alone),
         RIG_CASE(the_stack_may_end_its_page_anywhere),
+        RIG_CASE(copies_of_a_pointer_are_near_what_it_points_to),
         RIG_CASE(a_fault_is_that_of_the_access_it_belongs_to),
         RIG_CASE(a_fault_is_that_of_the_element_it_belongs_to),
         RIG_CASE(a_range_begins_where_a_displacement_leads),
