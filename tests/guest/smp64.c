@@ -26,13 +26,13 @@ typedef struct Word {
 } __attribute__((aligned(64))) Word;
 
 /* Messages: the data is stored before the flag. reversed: a flag was seen without its data; changes: flags seen. */
-#define MESSAGES 50
+#define MESSAGES 20
 #define MESSAGES_MAX 400000000u
 static Word data, flag;
 static volatile uint32_t reversed[CPUS], changes[CPUS];
 
 /* Both store their own word and then look at the other's; round n is over for the second processor when its word of turns is n. */
-#define CROSSINGS 2000
+#define CROSSINGS 100
 static Word words[2], turn, turned;
 static volatile uint64_t looked;
 
