@@ -77,6 +77,7 @@ static JitExit *new_exit(JitTranslator *t, uint64_t rip)
         .mode = t->exit_mode,
         .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, t->flags_in_frame),
         .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
+        .insn = (uint8_t)t->index,
     };
     return exit;
 }
@@ -101,7 +102,7 @@ void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
     const JitInsn *in = &t->insns[t->index];
     JitExit *exit = new_exit(t, in->rip);
 
-    exit->plain = true;
+    exit->plain = exit->inside = true;
     exit->in_frame = t->flags_in_frame;
     exit->patch = patch;
     emit_patch(t->cold, patch, exit->stub);
@@ -368,6 +369,7 @@ static void emit_return_guard(JitTranslator *t, const JitInsn *in)
     emit_bytes(t->hot, (const uint8_t[]){0xe3, 8}, 2); /* jrcxz */
     emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
     emit_exit(t, in->rip, HOST_NO_REG);
+    t->jit->exits[t->unit->first_exit + t->unit->exit_count - 1].inside = true;
     emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
 }
 

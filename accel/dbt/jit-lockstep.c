@@ -175,13 +175,11 @@ static bool at_repetition(const DbtVcpu *v, const JitUnit *unit)
 /* Translated code may end before its unit does: when an instruction changed what it takes for granted (the x87
  * exceptions unmasked, say), for a request, in the middle of a repeated string instruction, or before the first
  * access of a group. The interpreter does the rest, the string piece by piece. */
-static DbtStep finish(DbtVcpu *v, const JitUnit *unit, DbtStep step)
+static DbtStep finish(DbtVcpu *v, const JitUnit *unit, unsigned n, DbtStep step)
 {
     const DbtBlock *b = unit->block;
 
     for (unsigned pieces = 0; pieces < FINISH_MAX; pieces++) {
-        unsigned n = 0;
-
         while (n < b->count && unit->rip + (uint64_t)b->insns[n].offset != v->state->rip)
             n++;
         if (n == b->count)
@@ -224,8 +222,8 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     dbt_jit_x87_home(v);
     if (jit->got_hot)
         return step;
-    if (step != DBT_FAULT && (v->state->rip != journal->after.rip || jit->left_early))
-        step = finish(v, unit, step);
+    if (step != DBT_FAULT && jit->left_at != JIT_NOT_LEFT)
+        step = finish(v, unit, jit->left_at, step);
     if (step == DBT_FAULT)
         report(jit, unit, "faults");
     what = compare(journal, v->state, (jit->jumped ? RFLAGS_ARITH : unit->flags_out) & ~unit->flags_undefined);

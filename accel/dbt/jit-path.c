@@ -8,14 +8,17 @@
  *     jcc               goes where more than half of the runs of the first block went; the other way is an exit
  *
  * Blocks count their runs until they are hot, and are only entered by jumps, so the count of a target's says how
- * often it was jumped to. A path ends where it would come back to itself, leave its page or code nobody has run,
- * at indirect branches, and where no direction stands out.
+ * often it was jumped to. A path ends where it would leave its page or code nobody has run, at indirect branches, where no
+ * direction stands out, and where it comes back to itself. A short one that comes back to its begin goes round a few times:
+ * what its turns access lies side by side, as a rule, and is one group (jit-group.c).
  *
  * Owner: the vCPU's thread.
  */
 #include "accel/dbt/jit.h"
 
 #define RETURNS_MAX 8
+/* Instructions of all turns together. */
+#define TURNS_MAX_INSNS 48
 
 typedef struct PathSearch {
     DbtJit *jit;
@@ -23,6 +26,7 @@ typedef struct PathSearch {
     DbtJoin *join;
     int returns[RETURNS_MAX]; /* where calls on the path come back to */
     unsigned depth;
+    unsigned turn; /* the number of the present turn's first instruction */
 } PathSearch;
 
 /* Where the path goes on: an offset from its begin, or one of these. */
@@ -41,19 +45,36 @@ static DbtBlock *block_at(const PathSearch *s, int offset)
 
 static bool is_on_path(const PathSearch *s, int offset)
 {
-    for (unsigned i = 0; i < s->join->count; i++) {
+    for (unsigned i = s->turn; i < s->join->count; i++) {
         if (s->join->insns[i].offset == offset)
             return true;
     }
     return false;
 }
 
+/* The path has come back to its begin: whether it goes round once more. */
+static bool begin_turn(PathSearch *s)
+{
+    unsigned end = s->join->count;
+
+    if (s->depth || 2 * end - s->turn > TURNS_MAX_INSNS)
+        return false;
+    for (unsigned i = s->turn; i < end; i++) {
+        if (s->join->insns[i].flags & (INSN_REP | INSN_REPNE)) /* it may be left in the middle, and come back (jit-lockstep.c) */
+            return false;
+    }
+    s->turn = end;
+    return true;
+}
+
 /* Most runs of the path's begin may be expected to come there next. */
-static bool is_usual(const PathSearch *s, int offset)
+static bool is_usual(PathSearch *s, int offset)
 {
     const DbtBlock *b = block_at(s, offset);
     uint32_t runs = 0, hot = s->jit->v->accel->hot_after;
 
+    if (offset == 0)
+        return begin_turn(s);
     if (!b || is_on_path(s, offset))
         return false;
     for (const JitUnit *u = b->units; u; u = u->next_of_block) {
@@ -63,8 +84,10 @@ static bool is_usual(const PathSearch *s, int offset)
     return b->hot || runs > hot / 2;
 }
 
-static int follow_always(const PathSearch *s, int offset)
+static int follow_always(PathSearch *s, int offset)
 {
+    if (offset == 0)
+        return begin_turn(s) ? 0 : PATH_ENDS;
     return block_at(s, offset) && !is_on_path(s, offset) ? offset : PATH_ENDS;
 }
 
@@ -74,7 +97,7 @@ static int follow_return(PathSearch *s)
 }
 
 /* last: nothing is known of what is behind. */
-static int follow_condition(const PathSearch *s, int target, int behind, bool last)
+static int follow_condition(PathSearch *s, int target, int behind, bool last)
 {
     if (target != behind && is_usual(s, target))
         return target;

@@ -36,6 +36,20 @@ static void take_flags(DbtJit *jit)
     flags_from_ax(jit->v->state, jit->area->flags);
 }
 
+/* Where the unit would go on behind instruction n, which the interpreter has run, or not finished if it is repeated. What ends a block
+ * ends the unit. */
+static unsigned next_inside(const DbtJit *jit, const JitUnit *unit, const DbtInsn *insn, unsigned n)
+{
+    uint64_t offset = jit->v->state->rip - unit->rip;
+    bool leaves = jit->step == DBT_LEAVE;
+
+    if (leaves && insn->flags & (INSN_REP | INSN_REPNE) && offset == (uint64_t)insn->offset)
+        return n;
+    if (n + 1 == unit->block->count || offset != (uint64_t)insn[1].offset)
+        return JIT_NOT_LEFT;
+    return leaves && insn[1].offset == insn->offset + insn->len ? JIT_NOT_LEFT : n + 1;
+}
+
 /* Runs instruction number n of the unit; true: go on behind it. */
 static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
 {
@@ -49,9 +63,12 @@ static bool interpret(DbtJit *jit, const JitUnit *unit, unsigned n)
         s->rip = (uint32_t)s->rip;
     jit->stats.interpreted++;
     jit->step = insn->handler(v, insn);
+    if (jit->step == DBT_NEXT)
+        s->rip += insn->len;
+    if (v->accel->lock_step)
+        jit->left_at = next_inside(jit, unit, insn, n);
     if (jit->step != DBT_NEXT)
         return false;
-    s->rip += insn->len;
     if (n + 1 < unit->block->count && s->rip != unit->rip + (uint64_t)insn[1].offset) { /* a branch that was expected to be taken */
         jit->step = DBT_LEAVE;
         return false;
@@ -194,14 +211,16 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
     JitUnit *u = &jit->units[id >> 8];
     uint32_t what = id & 0xff;
 
-    jit->jumped = jit->left_early = jit->got_hot = false;
+    jit->jumped = jit->got_hot = false;
     if (id == JIT_EXIT_LEFT)
         return jit->step;
+    jit->left_at = JIT_NOT_LEFT;
     take_flags(jit);
     if (what <= JIT_EXIT_MAX) {
         jit->pending_exit = u->first_exit + what + 1;
         v->state->rip = jit->exits[u->first_exit + what].rip;
-        jit->left_early = jit->exits[u->first_exit + what].plain;
+        if (jit->exits[u->first_exit + what].inside)
+            jit->left_at = jit->exits[u->first_exit + what].insn;
         if (G_UNLIKELY(jit->area->site_tired))
             jit_sites_adapt(jit, u);
     } else if (what == JIT_EXIT_INDIRECT) {

@@ -237,6 +237,8 @@ typedef struct JitExit {
     bool far;
     bool fixed;       /* rip is not relative to the unit's */
     bool plain;       /* to a unit without groups */
+    bool inside;      /* the unit is not done: its instruction insn comes next */
+    uint8_t insn;     /* whose exit it is */
     bool in_frame;    /* the flags are in frame.flags */
 } JitExit;
 
@@ -269,6 +271,7 @@ enum {
     JIT_EXIT_AGAIN = 254,    /* the unit did not begin: a request, or its page moved */
     JIT_EXIT_LEFT = 255,     /* the interpreter ended the unit; DbtJit.step */
 };
+#define JIT_NOT_LEFT UINT32_MAX
 #define JIT_ID(unit, what) ((uint32_t)(unit) << 8 | (what))
 
 /* A call of C from glue: offsets of its code, and where RSP is then, in bytes below the frame. */
@@ -410,7 +413,7 @@ typedef struct DbtJit {
     uint32_t lower_modes;  /* bit n: mode n has had code in the lower half */
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
-    bool left_early;       /* the unit was left in front of an instruction of its own, for one without groups */
+    unsigned left_at;      /* the unit just left would go on with this instruction of its own; JIT_NOT_LEFT: it ended */
     bool got_hot;          /* the unit just left has not run */
     bool jumped;           /* an indirect branch that the jump cache did not know was just taken */
     DbtStep step;          /* with JIT_EXIT_LEFT */

@@ -58,6 +58,83 @@ GUEST(rewritten, "mov $20000, %ecx\n xor %eax, %eax\n 1: call 3f\n cmp $10000, %
 /* For ever: down by a jump, and up by another. */
 GUEST(circle, "mov $0x20000, %ebx\n jmp 1f\n 2: incl (%rbx)\n jmp 1f\n ud2\n 1: dec %rcx\n jmp 2b");
 
+/* Adds 3 to each of RCX words from RBX on, and 1 to the word behind each: EDX is the sum of the first. */
+GUEST(words, "xor %edx, %edx\n 1: addl $3, (%rbx)\n add (%rbx), %edx\n incl 4(%rbx)\n add $8, %rbx\n dec %ecx\n jnz 1b");
+
+static int run_words(Rig *rig, uint64_t rbx, uint32_t count)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, words);
+    rig_mode(rig, 0, 64);
+    s->cr0 |= CR0_WP;
+    s->gpr[GPR_RBX] = rbx;
+    s->gpr[GPR_RCX] = count;
+    return rig_run(rig, 0);
+}
+
+static bool goes_round(const DbtBlock *b)
+{
+    for (unsigned n = 1; b && n < b->count; n++) {
+        if (b->insns[n].offset == b->insns[0].offset)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a block of the guest has several turns of a loop in it. */
+static bool has_turns(Rig *rig)
+{
+    const DbtVcpu *v = vcpu_of(rig);
+    bool found = !v->jit;
+
+    for (uint64_t gpa = RIG_CODE; gpa < RIG_CODE + 0x40; gpa++)
+        found |= goes_round(dbt_block_known(v, gpa, 64));
+    return found;
+}
+
+static void a_short_loop_ends_in_any_of_its_turns(void **state)
+{
+    Rig *rig = *state;
+    uint32_t *word = rig_mem(rig, RIG_DATA);
+
+    assert_int_equal(run_words(rig, RIG_DATA, 1500), -1); /* into a third page */
+    assert_true(has_turns(rig));
+    for (uint32_t count = 1; count < 20; count++) {
+        memset(word, 0, 0x4000);
+        assert_int_equal(run_words(rig, RIG_DATA + 0x1000 - 24, count), -1);
+        assert_int_equal(gpr(rig, GPR_RDX), 3 * count);
+        for (uint32_t i = 0; i < 20; i++) {
+            assert_int_equal(word[0x400 - 6 + 2 * i], i < count ? 3 : 0);
+            assert_int_equal(word[0x400 - 5 + 2 * i], i < count ? 1 : 0);
+        }
+    }
+}
+
+static void a_fault_in_a_later_turn_has_the_state_of_that_turn(void **state)
+{
+    Rig *rig = *state;
+    uint64_t *pte = (uint64_t *)rig_mem(rig, 0x1000) + (RIG_DATA + 0x1000) / 0x1000;
+    const CpuState *s = rig_state(rig, 0);
+
+    assert_int_equal(run_words(rig, RIG_DATA, 1500), -1);
+    assert_true(has_turns(rig));
+    for (uint32_t before = 0; before < 20; before++) {
+        memset(rig_mem(rig, RIG_DATA), 0, 0x2000);
+        *pte &= ~1ull;
+        assert_int_equal(run_words(rig, RIG_DATA + 0x1000 - 8 * before, 30), 14);
+        assert_true(s->cr2 == RIG_DATA + 0x1000 && s->gpr[GPR_RBX] == s->cr2);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + 2);
+        assert_int_equal(gpr(rig, GPR_RCX), 30 - before);
+        assert_int_equal(gpr(rig, GPR_RDX), 3 * before);
+        /* The word before is on the first page, that behind it on the second. */
+        assert_int_equal(run_words(rig, RIG_DATA + 0x1000 - 4 - 8 * before, 30), 14);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + 7);
+        assert_int_equal(gpr(rig, GPR_RCX), 30 - before);
+        *pte |= 1;
+    }
+}
+
 static void jumps_calls_and_returns_are_within_one_unit(void **state)
 {
     Rig *rig = *state;
@@ -171,6 +248,8 @@ int main(void)
         PATH_CASE(a_return_to_another_place_takes_its_flags_there),
         PATH_CASE(code_written_far_behind_the_begin_of_a_path_is_seen),
         PATH_CASE(a_circle_that_joins_its_backward_jump_looks_at_requests),
+        PATH_CASE(a_short_loop_ends_in_any_of_its_turns),
+        PATH_CASE(a_fault_in_a_later_turn_has_the_state_of_that_turn),
         PATH_CASE(pieces_decoded_again_are_where_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
