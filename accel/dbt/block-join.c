@@ -58,6 +58,7 @@ DbtBlock *dbt_join_finish(DbtVcpu *v, const DbtJoin *join, const DbtBlock *first
         .mode = first->mode,
         .heat = first->heat,
         .hot = true,
+        .sources = first->sources,
         .joined = true,
         .count = (uint16_t)join->count,
         .straight = (uint16_t)join->straight,

@@ -37,6 +37,7 @@ struct DbtBlock {
     bool hot;                    /* its code runs often: site entries pay (jit-site.c) */
     bool crosses;                /* the single instruction goes on in page gpa_next */
     bool joined;                 /* it is of several pieces, or could not be */
+    uint8_t sources;             /* when it got hot: exits that led to it (jit-path.c) */
     uint8_t pieces;              /* how many are listed behind its bytes; 0: it is one */
     uint16_t straight;           /* instructions of the first piece */
     uint64_t gpa_next;

@@ -67,7 +67,16 @@ static bool begin_turn(PathSearch *s)
     return true;
 }
 
-/* Most runs of the path's begin may be expected to come there next. */
+uint8_t jit_path_sources(const DbtJit *jit, const JitUnit *unit)
+{
+    uint8_t links = 0;
+
+    for (uint32_t i = unit->incoming; i && links < UINT8_MAX; i = jit->exits[i - 1].next)
+        links++;
+    return MAX(links, 1);
+}
+
+/* Most runs of the path's begin may be expected to come there next: more than half, if those who jump there do so equally often. */
 static bool is_usual(PathSearch *s, int offset)
 {
     const DbtBlock *b = block_at(s, offset);
@@ -77,11 +86,13 @@ static bool is_usual(PathSearch *s, int offset)
         return begin_turn(s);
     if (!b || is_on_path(s, offset))
         return false;
+    if (b->hot)
+        return b->sources < 2;
     for (const JitUnit *u = b->units; u; u = u->next_of_block) {
         if (u->mode == s->jit->mode && !u->plain)
-            runs = MAX(runs, hot - MIN(hot, s->jit->area->runs[u->id % JIT_RUNS]));
+            runs = (hot - MIN(hot, s->jit->area->runs[u->id % JIT_RUNS])) / jit_path_sources(s->jit, u);
     }
-    return b->hot || runs > hot / 2;
+    return runs > hot / 2;
 }
 
 static int follow_always(PathSearch *s, int offset)

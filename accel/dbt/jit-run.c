@@ -200,6 +200,7 @@ static DbtStep refuse_target(DbtJit *jit, const JitUnit *unit)
 void jit_unit_hot(DbtJit *jit, JitUnit *u)
 {
     jit->got_hot = u->block->hot = true;
+    u->block->sources = jit_path_sources(jit, u);
     jit->stats.hot++;
     dbt_jit_drop_block(jit->v, u->block);
 }
