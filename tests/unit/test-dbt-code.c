@@ -3,6 +3,7 @@
  * Code bytes in the interpreter: decode limits, features, self- and cross-modifying code, pages,
  * and locked operations between vCPU threads (accel/dbt/decode.c, block.c, dbt.c, code.c).
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,6 +144,33 @@ static void run_both(Rig *rig, const uint8_t *code, const uint8_t *end)
     assert_int_equal(rig->stopped[1], -1);
 }
 
+#define TURNS "500"
+#define TURN_COUNT 500u
+/* Each adds 1 to the word at RIG_DATA + 64 when it is its turn, and waits for the other. */
+GUEST(in_turns, "mov $0x20000, %ebx\n mov $1, %esi\n lock xadd %esi, (%rbx)\n 1: pause\n mov 64(%rbx), %eax\n cmp $" TURNS ", %eax\n"
+                "jae 2f\n mov %eax, %edx\n and $1, %edx\n cmp %esi, %edx\n jne 1b\n incl 64(%rbx)\n jmp 1b\n 2:");
+/* Without yielding it is a time slice of the host: some 20,000 interpreted, 60,000 translated. */
+#define PAUSES_PER_TURN 4096u
+
+static void who_waits_with_pause_gives_its_cpu_to_the_one_it_waits_for(void **state)
+{
+    Rig *rig = rig_new(2);
+    uint64_t pauses = 0;
+    cpu_set_t all, one;
+
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    run_both(rig, in_turns, in_turns_end);
+    assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+    assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA + 64), TURN_COUNT);
+    for (unsigned i = 0; i < 2; i++)
+        pauses += ((const DbtVcpu *)rig->machine->vcpus[i]->accel)->pauses;
+    assert_in_range(pauses, TURN_COUNT, TURN_COUNT * PAUSES_PER_TURN);
+    rig_free(rig);
+}
+
 static void locked_operations_are_atomic_between_vcpus(void **state)
 {
     Rig *rig = rig_new(2);
@@ -259,6 +287,7 @@ int main(void)
         RIG_CASE(what_cpuid_does_not_offer_is_undefined),
         RIG_CASE(modified_code_is_seen_by_the_next_block),
         RIG_CASE(an_instruction_may_lie_in_two_pages),
+        cmocka_unit_test(who_waits_with_pause_gives_its_cpu_to_the_one_it_waits_for),
         cmocka_unit_test(locked_operations_are_atomic_between_vcpus),
         cmocka_unit_test(a_locked_operation_across_pages_is_atomic_too),
         cmocka_unit_test(code_written_by_another_vcpu_is_seen),
