@@ -165,6 +165,16 @@ int rig_run(Rig *rig, unsigned cpu)
     return rig->stopped[cpu];
 }
 
+void *rig_run_until_told(void *opaque)
+{
+    Vcpu *vcpu = opaque;
+
+    current_vcpu = vcpu;
+    vcpu->machine->accel->ops->run(vcpu);
+    current_vcpu = NULL;
+    return NULL;
+}
+
 int rig_run_code(Rig *rig, unsigned bits, const void *code, size_t len)
 {
     rig_code(rig, code, len);

@@ -60,6 +60,8 @@ static inline CpuState *rig_state(Rig *rig, unsigned cpu)
 
 /* Runs one vCPU on this thread until it stops; the vector of the exception, or -1. */
 int rig_run(Rig *rig, unsigned cpu);
+/* For a thread: runs the Vcpu until there is a request for it. */
+void *rig_run_until_told(void *vcpu);
 /* mode, code, run. */
 int rig_run_code(Rig *rig, unsigned bits, const void *code, size_t len);
 

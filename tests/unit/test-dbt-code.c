@@ -235,16 +235,6 @@ static void slow_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 {
 }
 
-static void *run_until_told(void *opaque)
-{
-    Vcpu *vcpu = opaque;
-
-    current_vcpu = vcpu;
-    vcpu->machine->accel->ops->run(vcpu);
-    current_vcpu = NULL;
-    return NULL;
-}
-
 /* Commits hold machine_lock and want all vCPUs out of guest code; vCPUs want machine_lock for a
  * device, and each other out of guest code for a locked access across pages. Nobody waits for ever. */
 static void the_memory_map_changes_under_running_vcpus(void **state)
@@ -262,7 +252,7 @@ static void the_memory_map_changes_under_running_vcpus(void **state)
     for (unsigned i = 0; i < 2; i++) {
         rig_mode(rig, i, 64);
         vcpu_take_requests(rig->machine->vcpus[i], ~0u);
-        assert_true(thread_create(&threads[i], "busy", run_until_told, rig->machine->vcpus[i], NULL));
+        assert_true(thread_create(&threads[i], "busy", rig_run_until_told, rig->machine->vcpus[i], NULL));
     }
     for (unsigned i = 0; i < 400; i++) {
         machine_lock();

@@ -184,16 +184,6 @@ static void code_written_far_behind_the_begin_of_a_path_is_seen(void **state)
     assert_true(joined(rig));
 }
 
-static void *run_until_told(void *opaque)
-{
-    Vcpu *vcpu = opaque;
-
-    current_vcpu = vcpu;
-    vcpu->machine->accel->ops->run(vcpu);
-    current_vcpu = NULL;
-    return NULL;
-}
-
 static void a_circle_that_joins_its_backward_jump_looks_at_requests(void **state)
 {
     Rig *rig = *state;
@@ -205,7 +195,7 @@ static void a_circle_that_joins_its_backward_jump_looks_at_requests(void **state
     RIG_LOAD(rig, circle);
     rig_mode(rig, 0, 64);
     vcpu_take_requests(vcpu, ~0u);
-    assert_true(thread_create(&thread, "circle", run_until_told, vcpu, NULL));
+    assert_true(thread_create(&thread, "circle", rig_run_until_told, vcpu, NULL));
     while (__atomic_load_n(turns, __ATOMIC_RELAXED) < TURNS)
         sched_yield();
     vcpu_request(vcpu, VCPU_REQ_PAUSE);
