@@ -13,8 +13,8 @@
  * A unit that needs flags at its entry takes them from EFLAGS on direct links
  * and from frame.flags on indirect ones, and saves them around the checks.
  *
- * A unit that accesses memory counts its runs behind all that, or in front of loading flags, until its block is
- * hot: see jit-site.c.
+ * A unit counts its runs behind all that, or in front of loading flags, until its block is hot: see jit-path.c and
+ * jit-site.c.
  *
  * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
  * has a unit the jump is patched.
@@ -83,18 +83,19 @@ static JitExit *new_exit(JitTranslator *t, uint64_t rip)
 }
 
 /* jmp (cc HOST_NO_REG) or jcc to rip. */
-static void emit_exit(JitTranslator *t, uint64_t rip, uint8_t cc)
+static JitExit *emit_exit(JitTranslator *t, uint64_t rip, uint8_t cc)
 {
     JitExit *exit;
 
     jit_emit_x87_note(t, t->hot);
     exit = new_exit(t, rip);
     exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
+    return exit;
 }
 
-void jit_emit_exit(JitTranslator *t, uint64_t rip)
+JitExit *jit_emit_exit(JitTranslator *t, uint64_t rip)
 {
-    emit_exit(t, rip, HOST_NO_REG);
+    return emit_exit(t, rip, HOST_NO_REG);
 }
 
 void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
@@ -368,8 +369,7 @@ static void emit_return_guard(JitTranslator *t, const JitInsn *in)
     emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_ADDR);
     emit_bytes(t->hot, (const uint8_t[]){0xe3, 8}, 2); /* jrcxz */
     emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
-    emit_exit(t, in->rip, HOST_NO_REG);
-    t->jit->exits[t->unit->first_exit + t->unit->exit_count - 1].inside = true;
+    emit_exit(t, in->rip, HOST_NO_REG)->inside = true;
     emit_rr(t->hot, true, HOST_LOAD, GPR_RCX, HOST_TEMP);
 }
 

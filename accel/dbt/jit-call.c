@@ -180,8 +180,7 @@ bool jit_emit_syscall(JitTranslator *t, const JitInsn *in)
     emit_flags_from_ax(t->hot);
     emit_rm(t->hot, true, HOST_LOAD, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
     t->exit_mode = mode;
-    jit_emit_exit(t, s->msr.lstar);
-    t->jit->exits[t->unit->first_exit + t->unit->exit_count - 1].fixed = true;
+    jit_emit_exit(t, s->msr.lstar)->fixed = true;
     return true;
 }
 

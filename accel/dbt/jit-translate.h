@@ -269,7 +269,7 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in);
 bool jit_emit_ret(JitTranslator *t, const JitInsn *in);
 bool jit_emit_loop(JitTranslator *t, const JitInsn *in); /* and JCXZ */
 /* The unit goes on at rip. */
-void jit_emit_exit(JitTranslator *t, uint64_t rip);
+JitExit *jit_emit_exit(JitTranslator *t, uint64_t rip);
 /* ZF: there is a request. cmp dword gs:[go_on], 0 */
 void jit_emit_request_check(JitTranslator *t, JitEmit *e);
 /* To the address in HOST_ADDR, in exit_mode; the flags are in frame.flags. Last in the unit. */
