@@ -13,8 +13,8 @@
  * A unit that needs flags at its entry takes them from EFLAGS on direct links
  * and from frame.flags on indirect ones, and saves them around the checks.
  *
- * A unit counts its runs behind all that, or in front of loading flags, until its block is hot: see jit-path.c and
- * jit-site.c.
+ * A unit counts its runs behind all that, or in front of loading flags, until its block is hot, and while its sites are
+ * watched: see jit-path.c and jit-site.c.
  *
  * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
  * has a unit the jump is patched.
@@ -162,21 +162,16 @@ static void emit_request_check(JitTranslator *t, uint32_t again)
     emit_jcc(t->hot, HOST_E, again);
 }
 
-bool jit_wants_count(const JitTranslator *t)
-{
-    return !t->unit->block->hot && t->jit->v->accel->translate_after > 1;
-}
-
 /* Where flags are not needed, or in the frame. */
 static void emit_count(JitTranslator *t)
 {
     uint32_t n = t->unit->id % JIT_RUNS;
 
-    t->jit->area->runs[n] = t->jit->v->accel->hot_after;
+    t->jit->area->runs[n] = t->counts;
     emit_gs(t->hot, false, 0x83, 5, HOST_NO_REG,
             (int32_t)jit_area_offset(t->jit, offsetof(JitArea, runs) + n * sizeof(uint32_t))); /* sub dword, 1 */
     emit8(t->hot, 1);
-    emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_HOT, true));
+    emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_COUNTED, true));
 }
 
 /* Whether the unit may be left for its own begin or a lower address, by a link within its mode. */

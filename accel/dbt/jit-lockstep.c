@@ -203,7 +203,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     if (!unit->pure)
         return jit_run_unit(jit, unit);
     if (unit->counts_at_entry && --jit->area->runs[unit->id % JIT_RUNS] == 0) { /* it is entered behind that */
-        jit_unit_hot(jit, unit);
+        jit_unit_counted(jit, unit);
         return DBT_LEAVE;
     }
     dbt_jit_x87_home(v);
@@ -220,7 +220,7 @@ DbtStep jit_lockstep(DbtJit *jit, JitUnit *unit)
     *v->state = journal->before;
     step = jit_run_unit(jit, unit);
     dbt_jit_x87_home(v);
-    if (jit->got_hot)
+    if (jit->not_run)
         return step;
     if (step != DBT_FAULT && jit->left_at != JIT_NOT_LEFT)
         step = finish(v, unit, jit->left_at, step);

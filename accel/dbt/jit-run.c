@@ -197,9 +197,14 @@ static DbtStep refuse_target(DbtJit *jit, const JitUnit *unit)
     return jit->step;
 }
 
-void jit_unit_hot(DbtJit *jit, JitUnit *u)
+void jit_unit_counted(DbtJit *jit, JitUnit *u)
 {
-    jit->got_hot = u->block->hot = true;
+    jit->not_run = true;
+    if (u->block->sites_watched) {
+        jit_sites_watched(jit, u);
+        return;
+    }
+    u->block->hot = true;
     u->block->sources = jit_path_sources(jit, u);
     jit->stats.hot++;
     dbt_jit_drop_block(jit->v, u->block);
@@ -212,7 +217,7 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
     JitUnit *u = &jit->units[id >> 8];
     uint32_t what = id & 0xff;
 
-    jit->jumped = jit->got_hot = false;
+    jit->jumped = jit->not_run = false;
     if (id == JIT_EXIT_LEFT)
         return jit->step;
     jit->left_at = JIT_NOT_LEFT;
@@ -231,9 +236,9 @@ static DbtStep after_unit(DbtJit *jit, uint32_t id)
         jit->jumped = true;
     } else if (what == JIT_EXIT_AGAIN) {
         v->state->rip = u->rip;
-    } else if (what == JIT_EXIT_HOT) {
+    } else if (what == JIT_EXIT_COUNTED) {
         v->state->rip = u->rip;
-        jit_unit_hot(jit, u);
+        jit_unit_counted(jit, u);
     } else {
         interpret(jit, u, what - JIT_EXIT_INSN);
         return jit->step;

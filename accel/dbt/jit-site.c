@@ -12,13 +12,13 @@
  * instruction that goes from page to page gets an entry for all pages that lie together, whose limit is in memory, too
  * (jit-span.c). If that does not help it is better off with the lookup in the tables. So is code that runs now and then: there are
  * fewer entries than a compiler has instructions, and each would find another's page in its own. A block's first
- * units look in the tables and count their runs; when it is hot (JIT_EXIT_HOT) they are made anew with entries. What an
+ * units look in the tables and count their runs; when it is hot (JIT_EXIT_COUNTED) they are made anew with entries. What an
  * instruction does with its entry is found out by counting, too:
  *
- *     fresh --512 misses-> watched (runs are counted, too) --64 misses--+-> span, fresh   1 of 256 runs misses (now 2048)
- *                             ^                                         +-> hashed        the same with a span, 1 of 40
- *                             |                                         +-> settled       fewer
- *                             +-------------------65536 misses----------------+
+ *     fresh --512 misses-> watched (runs are counted, too) --64 misses---+-> span, fresh   1 of 256 runs misses (now 2048)
+ *                             ^                             or 8192 runs +-> hashed        the same with a span, 1 of 40
+ *                             |                                          +-> settled       fewer
+ *                             +-------------------65536 misses-----------------+
  *
  * The state is kept by instruction in the block, and the unit made anew when it changes.
  *
@@ -249,6 +249,19 @@ static void judge_all(const DbtJit *jit, const JitUnit *unit)
     }
 }
 
+static void made_anew(DbtJit *jit, JitUnit *unit)
+{
+    jit->stats.sites_adapted++;
+    jit_unit_drop(jit, unit);
+}
+
+void jit_sites_watched(DbtJit *jit, JitUnit *unit)
+{
+    unit->block->sites_watched = 0;
+    judge_all(jit, unit);
+    made_anew(jit, unit);
+}
+
 void jit_sites_adapt(DbtJit *jit, JitUnit *unit)
 {
     DbtBlock *block = unit->block;
@@ -266,12 +279,10 @@ void jit_sites_adapt(DbtJit *jit, JitUnit *unit)
     if (log_full || !unit->valid)
         return;
     if (block->sites_watched) {
-        block->sites_watched = 0;
-        judge_all(jit, unit);
-    } else {
-        block->sites_watched = UINT64_MAX;
-        block->sites_settled = 0;
+        jit_sites_watched(jit, unit);
+        return;
     }
-    jit->stats.sites_adapted++;
-    jit_unit_drop(jit, unit);
+    block->sites_watched = UINT64_MAX;
+    block->sites_settled = 0;
+    made_anew(jit, unit);
 }

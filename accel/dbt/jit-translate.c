@@ -272,7 +272,11 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
     if (!decode_insns(t, block, rip, &known))
         return interrupted(t);
     jit_flags_analyse(t, end_of_block(t, known));
-    t->counts = jit_wants_count(t);
+    t->has_sites = block->hot || jit->v->accel->translate_after <= 1;
+    if (t->has_sites)
+        t->counts = block->sites_watched ? JIT_RUNS_WATCHED : 0;
+    else
+        t->counts = jit->v->accel->hot_after;
     jit_groups_find(t);
     u->begin = t->hot->at;
     u->cold = t->cold->at;

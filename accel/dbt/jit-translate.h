@@ -108,7 +108,8 @@ struct JitTranslator {
     JitInsn insns[BLOCK_MAX_INSNS];
     unsigned count;
     bool is32;
-    bool counts;        /* the unit counts its runs and has no sites yet */
+    bool has_sites;     /* else all accesses look in the tables: the code is not hot yet */
+    uint32_t counts;    /* the unit counts so many runs and is left in front of the last; 0: none */
     bool goes_back;     /* an exit may lead to its begin or lower: it looks for requests */
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
@@ -155,7 +156,7 @@ static inline bool jit_flags_live(const JitTranslator *t)
 /* The instruction's accesses look their page up in the tables: it has no site. */
 static inline bool jit_is_hashed(const JitTranslator *t, unsigned index)
 {
-    return t->counts || t->unit->block->sites_hashed >> index & 1;
+    return !t->has_sites || t->unit->block->sites_hashed >> index & 1;
 }
 
 /* They have a site that holds a span of pages. */
@@ -277,8 +278,6 @@ void jit_emit_indirect(JitTranslator *t);
 /* In cold code: a unit without groups goes on from this instruction. The jump whose rel32 is at patch leads there
  * once there is one, and to what is emitted here until then: leaving for the dispatcher. */
 void jit_emit_plain_exit(JitTranslator *t, uint32_t patch);
-/* Whether the unit is to find out how often it runs. */
-bool jit_wants_count(const JitTranslator *t);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
 /* mov [frame.flags], flags; HOST_ADDR is lost. */

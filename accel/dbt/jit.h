@@ -122,6 +122,7 @@ enum {
 #define JIT_SITE_LOG 16384u
 #define JIT_SITE_FILTER (1u << 12)
 #define JIT_RUNS (1u << 14)
+#define JIT_RUNS_WATCHED 8192u /* of a unit whose sites are watched, at most */
 
 /* Which entries are filled, by half of the address space (1: the upper), and what with. */
 typedef struct JitSiteLog {
@@ -154,7 +155,7 @@ typedef struct JitArea {
     uint8_t x87_image[576] __attribute__((aligned(64)));
     uint8_t string_vectors[256] __attribute__((aligned(64))); /* vector registers during jit_string_run */
     JitGather gather;
-    uint32_t runs[JIT_RUNS]; /* of units that may get hot, by id modulo JIT_RUNS: counts down to 0 */
+    uint32_t runs[JIT_RUNS]; /* of units that count, by id modulo JIT_RUNS: counts down to 0 */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
     JitLimit limits[JIT_SITES - JIT_SPAN_FIRST];
@@ -266,7 +267,7 @@ enum {
     JIT_EXIT_DIRECT = 0,     /* + number of the exit */
     JIT_EXIT_MAX = 127,
     JIT_EXIT_INSN = 128,     /* + number of the instruction: the interpreter's turn */
-    JIT_EXIT_HOT = 252,      /* the unit did not begin: it has run often enough to be made anew */
+    JIT_EXIT_COUNTED = 252,  /* the unit did not begin: it has run as often as it was to count */
     JIT_EXIT_INDIRECT = 253, /* area.target */
     JIT_EXIT_AGAIN = 254,    /* the unit did not begin: a request, or its page moved */
     JIT_EXIT_LEFT = 255,     /* the interpreter ended the unit; DbtJit.step */
@@ -414,7 +415,7 @@ typedef struct DbtJit {
     uint64_t pages_seen;   /* DbtJitPages.count */
     uint32_t pending_exit; /* index + 1: an unlinked exit that was just taken */
     unsigned left_at;      /* the unit just left would go on with this instruction of its own; JIT_NOT_LEFT: it ended */
-    bool got_hot;          /* the unit just left has not run */
+    bool not_run;          /* the unit just left has not run */
     bool jumped;           /* an indirect branch that the jump cache did not know was just taken */
     DbtStep step;          /* with JIT_EXIT_LEFT */
     struct JitTranslator *translator;
@@ -560,6 +561,8 @@ uint32_t jit_site_limit_offset(const DbtJit *jit, uint32_t number);
 uint32_t jit_site_runs_offset(const DbtJit *jit, uint32_t number);
 /* A site of the unit missed often: decides on its sites anew; the unit is dropped. */
 void jit_sites_adapt(DbtJit *jit, JitUnit *unit);
+/* They have been watched for long enough: the same. */
+void jit_sites_watched(DbtJit *jit, JitUnit *unit);
 /* Entries of the lower half of the address space, and of the upper one, are void. */
 void jit_sites_flush(JitArea *area, bool upper);
 void jit_sites_flush_pages(JitArea *area, uint64_t first, uint64_t count);
@@ -597,8 +600,8 @@ void jit_string_init(DbtJit *jit);
 /* --- jit-run.c --- */
 /* Runs at cs:rip for a while: units, or one block of the interpreter. Nothing asks for attention. */
 void dbt_jit_run(DbtVcpu *v);
-/* It has run often enough: it is dropped, and its block is translated anew when it runs next. */
-void jit_unit_hot(DbtJit *jit, JitUnit *u);
+/* It has run as often as it was to count: it is dropped, and its block is translated anew when it runs next. */
+void jit_unit_counted(DbtJit *jit, JitUnit *u);
 /* Enters the unit and takes what comes back apart: the state is exact, a fault is in v->fault. */
 DbtStep jit_run_unit(DbtJit *jit, JitUnit *u);
 /* For tests: the unit at cs:rip and no further, its fault not delivered. Not translated: nothing was

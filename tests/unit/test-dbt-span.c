@@ -65,6 +65,10 @@ GUEST(straddle, "mov $0x20000, %ebx\n mov $400, %ebp\n"
                 "1: xor %esi, %esi\n xor %eax, %eax\n"
                 "2: add 4092(%rbx,%rsi), %rax\n add $4096, %esi\n cmp $0xf000, %esi\n jne 2b\n"
                 "dec %ebp\n jnz 1b\n");
+/* Another page each round, 540 times, and then 10000 times none. The NOPs keep the loop from being made longer. */
+GUEST(linger, "mov $10540, %ebp\n xor %ecx, %ecx\n"
+              "1: mov %ebp, %ebx\n shl $12, %ebx\n and $4096, %ebx\n cmp $10000, %ebp\n cmovbe %ecx, %ebx\n"
+              "mov 0x20000(%rbx), %eax\n .fill 24, 1, 0x90\n dec %ebp\n jnz 1b\n");
 GUEST(remap, WALK "mov %eax, %r12d\n" REMAP WALK);
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
@@ -203,6 +207,21 @@ static void scattered_pages_are_brought_together(void **state)
     assert_int_equal(s->gpr[GPR_RAX], SUM);
     assert_true(v->jit->stats.span_misses - misses < 2 * PAGES);
     assert_int_equal(v->mmu->stats.windowed, PAGES);
+}
+
+/* 512 misses are worth a closer look, which ends though too few follow to be too many. */
+static void instructions_that_are_watched_are_not_for_ever(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+
+    start(rig);
+    together(rig);
+    RIG_LOAD(rig, linger);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(rig_state(rig, 0)->gpr[GPR_RAX], 1);
+    if (counts(v))
+        assert_int_equal(v->jit->stats.sites_adapted, 2);
 }
 
 /* Pages come to the window here and there; what lies between is not taken for pages that are apart. */
@@ -622,6 +641,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_CASE(pages_side_by_side_become_a_span),
+        RIG_CASE(instructions_that_are_watched_are_not_for_ever),
         RIG_CASE(scattered_pages_are_brought_together),
         RIG_CASE(pages_met_in_any_order_are_brought_together),
         RIG_CASE(windows_of_an_address_space_do_not_displace_each_other),
