@@ -247,9 +247,11 @@ static int32_t group_slot(const JitGroup *g)
     return JIT_FRAME(group) + 8 * (int32_t)g->slot;
 }
 
-/* At [base + disp], where base is not a scratch register. */
-static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
+/* At an address of registers that are none of the scratch registers. An index has no addition to wait for that it would not have
+ * without us: what goes to the delta is the base, which rarely changes meanwhile. */
+static void check_site_kept(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
 {
+    const HostAddress base = {HOST_TEMP, a->base, 0, 0};
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
@@ -259,7 +261,13 @@ static void check_site_base(JitTranslator *t, const HostAddress *a, unsigned siz
     compare_site(t, HOST_ADDR, site, retry, size, write);
     jit_emit_unpark_flags(t);
     load_delta(t, HOST_LOAD, HOST_TEMP, site);
-    *place = (JitPlace){{a->base, HOST_TEMP, 0, a->disp}, HOST_ADDR};
+    if (a->index == HOST_NO_REG) {
+        *place = (JitPlace){{a->base, HOST_TEMP, 0, a->disp}, HOST_ADDR};
+        return;
+    }
+    if (a->base != HOST_NO_REG)
+        emit_lea(t->hot, true, HOST_TEMP, &base);
+    *place = (JitPlace){{HOST_TEMP, a->index, a->scale, a->disp}, HOST_ADDR};
 }
 
 /* At HOST_ADDR. spare: HOST_TEMP is needed. */
@@ -444,13 +452,6 @@ void jit_emit_add_segment(JitTranslator *t, SegIndex seg)
     emit_lea(t->hot, true, HOST_ADDR, &sum);
 }
 
-/* [base + disp], the base in its register while the check runs: RAX may have the flags then. */
-static bool is_base_only(const JitTranslator *t, const HostAddress *a)
-{
-    return a->index == HOST_NO_REG && a->base != HOST_NO_REG && a->base != HOST_ADDR &&
-           a->base != HOST_TEMP && !(a->base == GPR_RAX && jit_flags_live(t));
-}
-
 static bool is_scratch(uint8_t host)
 {
     return host == HOST_ADDR || host == HOST_TEMP;
@@ -460,6 +461,12 @@ static bool is_scratch(uint8_t host)
 static bool can_repeat(const HostAddress *a)
 {
     return !is_scratch(a->base) && !is_scratch(a->index);
+}
+
+/* The same while flags may be in RAX. */
+static bool is_kept(const JitTranslator *t, const HostAddress *a)
+{
+    return can_repeat(a) && !((a->base == GPR_RAX || a->index == GPR_RAX) && jit_flags_live(t));
 }
 
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place)
@@ -481,8 +488,8 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
         emit_constant(t, t->hot, HOST_ADDR, insn, value);
     } else {
         a = load_address(t, insn);
-        if (!based && wide && is_base_only(t, &a) && !is_hashed(t)) {
-            check_site_base(t, &a, size, write, place);
+        if (!based && wide && is_kept(t, &a) && !is_hashed(t)) {
+            check_site_kept(t, &a, size, write, place);
             return true;
         }
         emit_address_sum(t, &a, wide);
@@ -509,8 +516,8 @@ void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size
         grouped_place(t, &t->insns[t->index], a->disp, true, place);
         return;
     }
-    if (!t->is32 && is_base_only(t, a) && !is_hashed(t)) {
-        check_site_base(t, a, size, write, place);
+    if (!t->is32 && is_kept(t, a) && !is_hashed(t)) {
+        check_site_kept(t, a, size, write, place);
         return;
     }
     emit_lea(t->hot, !t->is32, HOST_ADDR, a);
