@@ -35,7 +35,7 @@ typedef struct ObjectFile {
     Elf64_Ehdr header;
     Elf64_Shdr sections[SECTION_COUNT];
     char section_names[64];
-    uint8_t eh_frame[1024];
+    uint8_t eh_frame[2048];
     Elf64_Sym symbols[]; /* behind them names, NAME_BYTES apart: one for the two symbols of a unit */
 } ObjectFile;
 

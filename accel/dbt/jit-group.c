@@ -7,6 +7,8 @@
  *     mov rcx, [rdi + rax * 8] ; add rcx, rsi ; add rax, 1 ; mov [rdi + rax * 8 - 8], rcx      an element of an array
  *
  *     mov rdi, rax ; mov rdx, [rax] ; add rax, 8 ; mov [rdi], rsi    copies count: both are at what RAX was
+ *     mov rax, fs:[40] ; ... ; sub rax, fs:[40]                      what a thread has, or a processor (GS)
+ *     mov rcx, [rip + 4096] ; inc qword [rip + 4112]                 variables of a page
  *
  * Accesses at a displacement from one value, which only constants are added to meanwhile, lie in a
  * range known when the unit is made. So do those with one base, one index and one scale, while the base stays what it is. The
@@ -15,6 +17,10 @@
  * entry happens in the interpreter, and that ends the unit then (jit_interpret, by tlb_epoch). Loads
  * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
  * which would say that the page was written: the page has to be known as writable, or else each goes by itself.
+ *
+ * Operands without a register (jit-fixed.c) share a check if they lie in one page, at constant addresses that move together when the unit
+ * does, or in JIT_BASE_BYTES from one value of a segment's base: their range is what the check is for, wherever it is. What the first
+ * one finds on the host waits in the frame for the others. Loads join stores here, not the other way round.
  *
  * Where the range does not lie in one page, or its page may have no entry, nothing has happened yet: the unit is
  * left for another one from this instruction on, without groups (JitUnit.plain).
@@ -46,7 +52,19 @@ typedef struct GroupOpen {
     uint8_t number[2];
 } GroupOpen;
 
+/* Those of accesses without a register: in one page, or near the base of a segment. */
+typedef struct GroupFixed {
+    SegIndex segment; /* SEG_DS: none with a base */
+    uint16_t base;    /* the number of its base */
+    bool moves;       /* with the unit */
+    int64_t low;
+    uint8_t number[2];
+} GroupFixed;
+
 typedef struct GroupSearch {
+    uint16_t segment_base[2]; /* FS and GS: numbers of what they have */
+    unsigned fixed_count;
+    GroupFixed fixed[BLOCK_MAX_INSNS];
     GroupValue reg[16];
     uint16_t values; /* so many numbers are in use */
     unsigned count;
@@ -62,6 +80,8 @@ static void begin_search(GroupSearch *s)
 {
     s->values = 0;
     s->count = 0;
+    s->fixed_count = 0;
+    s->segment_base[0] = s->segment_base[1] = 0;
     for (uint8_t reg = 0; reg < 16; reg++)
         new_value(s, reg);
 }
@@ -165,6 +185,54 @@ static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const Grou
     in->group = open[a->write] = (uint8_t)++t->group_count;
 }
 
+/* key is what those it may share a check with have in common. */
+static bool fixed_access(const GroupSearch *s, const JitInsn *in, GroupFixed *key, bool *write)
+{
+    const DbtInsn *insn = in->insn;
+    const ZydisDecodedOperand *mem = jit_memory_operand(in);
+    bool based = insn->seg == SEG_FS || insn->seg == SEG_GS;
+    uint64_t value, reach = based ? JIT_BASE_BYTES : GUEST_PAGE_SIZE;
+
+    if (in->emit != jit_emit_reencoded || !mem || insn->addr_size != 8 || !jit_constant_address(insn, in->rip, &value) ||
+        (value & (reach - 1)) + mem->size / 8 > reach || (based && (int64_t)value != (int32_t)value))
+        return false;
+    *key = (GroupFixed){
+        .segment = based ? insn->seg : SEG_DS,
+        .base = based ? s->segment_base[insn->seg == SEG_GS] : 0,
+        .moves = insn->flags & INSN_RIP_REL,
+        .low = (int64_t)(value & ~(reach - 1)),
+    };
+    *write = mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+    return true;
+}
+
+/* Loads join stores. Not the other way round: one more check of such a kind costs less than a page that is only read. */
+static void add_fixed(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupFixed *key, bool write)
+{
+    GroupFixed *f = s->fixed;
+    uint8_t group;
+
+    while (f < &s->fixed[s->fixed_count] &&
+           (f->segment != key->segment || f->base != key->base || f->moves != key->moves || f->low != key->low))
+        f++;
+    if (f == &s->fixed[s->fixed_count]) {
+        *f = *key;
+        s->fixed_count++;
+    }
+    group = f->number[true] ? f->number[true] : f->number[write];
+    if (!group) {
+        t->groups[t->group_count] = (JitGroup){
+            .kind = key->segment == SEG_DS ? JIT_GROUP_PAGE : JIT_GROUP_BASE,
+            .segment = key->segment,
+            .write = write,
+            .low = key->low,
+        };
+        group = f->number[write] = (uint8_t)++t->group_count;
+    }
+    in->group = group;
+    t->groups[group - 1].count++;
+}
+
 /* What the instruction makes of a register it changes is register *from plus *step; false: who knows. */
 static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg, uint8_t *from, int64_t *step)
 {
@@ -209,10 +277,22 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
     }
 }
 
+/* SWAPGS, WRFSBASE, POP FS and their like. */
+static bool changes_segments(const JitInsn *in)
+{
+    const ZydisDecodedOperand *to = &in->operands[0];
+
+    return in->emit == jit_emit_swapgs || in->emit == jit_emit_write_base ||
+           (to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+            ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_SEGMENT);
+}
+
 static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *in)
 {
     GroupValue before[16];
 
+    if (changes_segments(in))
+        s->segment_base[0] = s->segment_base[1] = s->values++;
     memcpy(before, s->reg, sizeof(before));
     for (unsigned i = 0; i < in->dec.operand_count; i++) {
         const ZydisDecodedOperand *op = &in->operands[i];
@@ -229,8 +309,24 @@ static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *i
     }
 }
 
-/* Those of one access are none. A group whose first access looks its page up in the tables keeps the delta in the frame. */
-static void drop_single(JitTranslator *t)
+/* What becomes of a group whose first access is instruction n. One of one access is none, but near a segment's base, where the
+ * check is shared with other units. A group that looks its page up in the tables keeps the delta in the frame. */
+static void settle(JitTranslator *t, JitGroup *g, unsigned n, unsigned *slots)
+{
+    bool shared = g->count > 1;
+
+    if (g->kind == JIT_GROUP_VALUE)
+        g->hashed = shared && jit_is_hashed(t, n);
+    else
+        g->keeps = shared && *slots < JIT_GROUP_SLOTS;
+    g->dropped = !shared || (g->hashed && *slots == JIT_GROUP_SLOTS) || (g->kind == JIT_GROUP_PAGE && !g->keeps);
+    if (g->kind == JIT_GROUP_BASE)
+        g->dropped = !jit_base_find(t, g);
+    if (!g->dropped && (g->hashed || g->keeps))
+        g->slot = (*slots)++;
+}
+
+static void settle_groups(JitTranslator *t)
 {
     unsigned slots = 0;
 
@@ -240,12 +336,10 @@ static void drop_single(JitTranslator *t)
 
         if (!g)
             continue;
-        if (!g->seen && g->count > 1 && jit_is_hashed(t, i)) {
-            g->hashed = true;
-            g->slot = slots++;
-        }
+        if (!g->seen)
+            settle(t, g, i, &slots);
         g->seen = true;
-        if (g->count < 2 || g->slot >= JIT_GROUP_SLOTS)
+        if (g->dropped)
             in->group = 0;
     }
 }
@@ -262,7 +356,9 @@ void jit_groups_find(JitTranslator *t)
         return;
     for (unsigned i = 0; i < t->count; i++) {
         JitInsn *in = &t->insns[i];
+        GroupFixed fixed;
         GroupAccess a;
+        bool write;
 
         if (!in->emit) {
             begin_search(&s);
@@ -270,7 +366,9 @@ void jit_groups_find(JitTranslator *t)
         }
         if (stack_access(t, in, &a) || operand_access(in, &a))
             add_access(t, &s, in, &a);
+        else if (fixed_access(&s, in, &fixed, &write))
+            add_fixed(t, &s, in, &fixed, write);
         note_writes(t, &s, in);
     }
-    drop_single(t);
+    settle_groups(t);
 }

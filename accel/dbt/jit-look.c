@@ -216,6 +216,7 @@ bool dbt_print_stats(Accel *base, GString *out, GError **errp)
     line(out, "blocks.joined", t.jit.paths);
     line(out, "units.sites-adapted", t.jit.sites_adapted);
     line(out, "units.sites-displaced", t.jit.sites_displaced);
+    line(out, "accesses.shared", t.jit.shared);
     line(out, "spans.misses", t.jit.span_misses);
     line(out, "spans.pages", t.jit.span_pages);
     line(out, "code.parts-recycled", t.jit.parts_recycled);

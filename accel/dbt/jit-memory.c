@@ -13,10 +13,7 @@
  *                          cmp  r10, 4096 - size ; ja miss
  *                          mov  r11, gs:[r11 + table + 8]        the access is at [address + r11]
  *
- *     constant address     cmp  gs:[entry], page ; jne miss
- *                          mov  r10, gs:[entry + 8]              the access is at [r10 + address]
- *                          or, if that is long or may move (jit-move.c), the page in R10, and
- *                          add  r10, gs:[entry + 8]              the access is at [r10 + offset in the page]
+ *     without a register   jit-fixed.c
  *
  * An instruction has a site until it has missed often. Accesses that share a check (jit-group.c) share its delta.
  * If flags are needed behind the check they wait in AX meanwhile, and guest RAX in the frame.
@@ -45,16 +42,6 @@ static HostAddress load_address(JitTranslator *t, const DbtInsn *insn)
     return a;
 }
 
-static bool is_constant(const DbtInsn *insn, uint64_t rip, uint64_t *value)
-{
-    if (insn->base != INSN_NO_REG || insn->index != INSN_NO_REG)
-        return false;
-    *value = (uint64_t)insn->disp + (insn->flags & INSN_RIP_REL ? rip + insn->len : 0);
-    if (insn->addr_size != 8)
-        *value = (uint32_t)*value;
-    return true;
-}
-
 /* host = a, cut to 32 bits unless wide. */
 static void emit_sum(JitTranslator *t, uint8_t host, const HostAddress *a, bool wide)
 {
@@ -77,22 +64,13 @@ static void collapse(JitTranslator *t, JitPlace *place)
     t->keeps_temp = false;
 }
 
-/* A constant address, by is_constant. */
-static void emit_constant(JitTranslator *t, JitEmit *e, uint8_t host, const DbtInsn *insn, uint64_t value)
-{
-    if (insn->flags & INSN_RIP_REL)
-        jit_emit_mov_address(t, e, host, value);
-    else
-        emit_mov_imm(e, host, value);
-}
-
 void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, uint8_t host, bool wide)
 {
     uint64_t value;
     HostAddress a;
 
-    if (is_constant(insn, rip, &value)) {
-        emit_constant(t, t->hot, host, insn, value);
+    if (jit_constant_address(insn, rip, &value)) {
+        jit_emit_constant(t, t->hot, host, insn, value);
         if (!wide)
             emit_rr(t->hot, false, HOST_LOAD, host, host);
         return;
@@ -164,48 +142,6 @@ void jit_emit_table(JitTranslator *t, unsigned size, bool write)
     use_table_entry(t, write);
 }
 
-/* The displacement just emitted is that of the entry of a constant address. */
-static void note_entry(JitTranslator *t, bool moves)
-{
-    if (moves)
-        jit_note_address(t, t->hot, JIT_ADDRESS_TLB);
-}
-
-/* false: it crosses a page. */
-static bool check_constant(JitTranslator *t, const DbtInsn *insn, uint64_t address, unsigned size, bool write, JitPlace *place)
-{
-    uint64_t page = address & GUEST_PAGE_MASK, slot = address >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1);
-    int32_t entry = mmu_table_offset(jit_context(t), write) + (int32_t)(slot * sizeof(MmuEntry));
-    int32_t delta = entry + (int32_t)offsetof(MmuEntry, value), offset = (int32_t)(address & ~GUEST_PAGE_MASK);
-    bool moves = insn->flags & INSN_RIP_REL, brief = !moves && (int64_t)address == (int32_t)address;
-    uint32_t retry;
-    JitMiss *miss;
-
-    if (offset > (int32_t)(GUEST_PAGE_SIZE - size))
-        return false;
-    jit_emit_park_flags(t, true);
-    retry = t->hot->at;
-    if (brief) {
-        emit_gs(t->hot, true, 0x81, 7, HOST_NO_REG, entry); /* cmp qword, imm32 */
-        emit32(t->hot, (uint32_t)page);
-    } else {
-        emit_constant(t, t->hot, HOST_ADDR, insn, page);
-        emit_gs(t->hot, true, HOST_CMP, HOST_ADDR, HOST_NO_REG, entry);
-        note_entry(t, moves);
-    }
-    miss = jit_emit_miss(t, HOST_NE);
-    miss->kind = JIT_MISS_CONSTANT;
-    miss->retry = retry;
-    miss->write = write;
-    miss->address = address;
-    miss->insn = insn;
-    emit_gs(t->hot, true, brief ? HOST_LOAD : HOST_ADD, HOST_ADDR, HOST_NO_REG, delta);
-    note_entry(t, moves);
-    jit_emit_unpark_flags(t);
-    *place = (JitPlace){{HOST_ADDR, HOST_NO_REG, 0, brief ? (int32_t)address : offset}, HOST_TEMP};
-    return true;
-}
-
 uint32_t jit_emit_site(JitTranslator *t, unsigned size, bool write, bool span)
 {
     uint32_t number = jit_site_new(t->jit, t->unit, t->index, size, (write ? JIT_SITE_STORE : 0) | (span ? JIT_SITE_SPAN : 0));
@@ -239,12 +175,6 @@ static JitMiss *compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint3
 static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t site)
 {
     emit_gs(t->hot, true, opcode, reg, HOST_NO_REG, (int32_t)(jit_site_offset(t->jit, site) + offsetof(JitSite, delta)));
-}
-
-/* Where a group that looks in the tables has its delta. */
-static int32_t group_slot(const JitGroup *g)
-{
-    return JIT_FRAME(group) + 8 * (int32_t)g->slot;
 }
 
 /* At an address of registers that are none of the scratch registers. An index has no addition to wait for that it would not have
@@ -383,7 +313,7 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
     use_table_delta(t, HOST_LOAD, HOST_TEMP, g->write);
     jit_emit_unpark_flags(t);
     add_group_base(t, g);
-    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, group_slot(g));
+    emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, jit_group_slot(g));
 }
 
 /* Where the access's registers and HOST_TEMP lead to. */
@@ -420,10 +350,12 @@ static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, boo
         else
             check_group_site(t, g, &begin, size);
         g->checked = true;
-    } else if (t->held != in->group && g->hashed) {
-        emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, group_slot(g));
-    } else if (t->held != in->group) {
-        load_group_site(t, g);
+    } else {
+        t->jit->stats.shared++;
+        if (t->held != in->group && g->hashed)
+            emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, jit_group_slot(g));
+        else if (t->held != in->group)
+            load_group_site(t, g);
     }
     t->held = in->group;
     t->keeps_temp = true;
@@ -452,6 +384,19 @@ void jit_emit_add_segment(JitTranslator *t, SegIndex seg)
     emit_lea(t->hot, true, HOST_ADDR, &sum);
 }
 
+/* The segment's base as one more register of the address; false: there is none to spare. */
+static bool put_segment(JitTranslator *t, HostAddress *a, SegIndex seg)
+{
+    if (a->index != HOST_NO_REG)
+        return false;
+    if (a->base == HOST_NO_REG)
+        a->base = HOST_TEMP;
+    else
+        a->index = HOST_TEMP;
+    emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, jit_base_slot(seg));
+    return true;
+}
+
 static bool is_scratch(uint8_t host)
 {
     return host == HOST_ADDR || host == HOST_TEMP;
@@ -472,29 +417,34 @@ static bool is_kept(const JitTranslator *t, const HostAddress *a)
 bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool write, bool spare, JitPlace *place)
 {
     const DbtInsn *insn = in->insn;
-    bool based = !t->is32 && (insn->seg == SEG_FS || insn->seg == SEG_GS), wide = insn->addr_size == 8;
+    bool based = !t->is32 && (insn->seg == SEG_FS || insn->seg == SEG_GS), wide = insn->addr_size == 8, put = false;
     HostAddress a = {0};
     uint64_t value;
 
     if (!segment_is_inline(t, insn->seg, write) || insn->addr_size == 2)
         return false;
+    if (in->group && t->groups[in->group - 1].kind != JIT_GROUP_VALUE) {
+        jit_emit_fixed_place(t, in, spare, place);
+        return true;
+    }
     if (in->group) {
         grouped_place(t, in, (int32_t)insn->disp, spare, place);
         return true;
     }
-    if (is_constant(insn, in->rip, &value)) {
+    if (jit_constant_address(insn, in->rip, &value)) {
         if (!based)
-            return check_constant(t, insn, value, size, write, place);
-        emit_constant(t, t->hot, HOST_ADDR, insn, value);
+            return jit_emit_constant_place(t, insn, value, size, write, place);
+        jit_emit_constant(t, t->hot, HOST_ADDR, insn, value);
     } else {
         a = load_address(t, insn);
         if (!based && wide && is_kept(t, &a) && !is_hashed(t)) {
             check_site_kept(t, &a, size, write, place);
             return true;
         }
+        put = based && wide && put_segment(t, &a, insn->seg);
         emit_address_sum(t, &a, wide);
     }
-    if (based)
+    if (based && !put)
         jit_emit_add_segment(t, insn->seg);
     check_address(t, !based && can_repeat(&a) ? &a : NULL, wide, size, write, spare, place);
     return true;
@@ -566,6 +516,8 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
     JitFill fill;
     uint32_t retry;
 
+    if (miss->keeps_temp)
+        emit_rm(t->cold, true, HOST_STORE, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
     switch (miss->kind) {
     case JIT_MISS_SITE:
     case JIT_MISS_SITE_DISTANCE:
@@ -582,12 +534,19 @@ static void emit_fill_stub(JitTranslator *t, const JitMiss *miss)
         emit_call(t->cold, glue->fill_table_distance[context][miss->write]);
         break;
     case JIT_MISS_CONSTANT:
-        emit_constant(t, t->cold, HOST_ADDR, miss->insn, miss->address);
+        jit_emit_constant(t, t->cold, HOST_ADDR, miss->insn, miss->address);
         emit_call(t->cold, glue->fill_table[context][miss->write]);
+        break;
+    case JIT_MISS_BASE:
+        emit_lea(t->cold, true, HOST_ADDR, &(HostAddress){HOST_ADDR, HOST_NO_REG, 0, miss->low});
+        emit_mov_imm(t->cold, HOST_TEMP, miss->site);
+        emit_call(t->cold, glue->fill_base[context][miss->write]);
         break;
     default:
         return;
     }
+    if (miss->keeps_temp)
+        emit_rm(t->cold, true, HOST_LOAD, HOST_TEMP, GPR_RSP, JIT_FRAME(temp));
     retry = emit_jcc(t->cold, HOST_E, 0);
     emit_patch(t->cold, retry, miss->retry);
 }

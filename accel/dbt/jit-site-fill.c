@@ -220,6 +220,18 @@ static void glue_fill_site(DbtJit *jit, JitEmit *e, MmuContext context, JitFill 
     finish(e, false);
 }
 
+/* The function is told the address in R10, the number of the site at R11 and that of the table; the jump is to when it says false. */
+static uint32_t call_refill(DbtJit *jit, JitEmit *e, uintptr_t function, MmuContext context, bool write)
+{
+    number_of(jit, e, GPR_RDX);
+    push_caller_saved(e);
+    emit_rr(e, true, HOST_LOAD, GPR_RSI, GPR_R10);
+    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
+    emit_mov_imm(e, GPR_RCX, 2 * context + write);
+    call_c(jit, e, function);
+    return emit_jcc(e, HOST_E, 0);
+}
+
 /* What is more than a page for an empty site is not done here: one that had something else (or page 0), an access across
  * the page's end. RDX is the page; limit: the displacement of the site's from it. */
 static void jump_unless_plain(JitEmit *e, int32_t limit, uint32_t jumps[2])
@@ -256,13 +268,7 @@ static void glue_fill_span(DbtJit *jit, JitEmit *e, MmuContext context, JitFill 
 
     emit_patch(e, refill[0], e->at);
     emit_patch(e, refill[1], e->at);
-    number_of(jit, e, GPR_RDX);
-    push_caller_saved(e);
-    emit_rr(e, true, HOST_LOAD, GPR_RSI, GPR_R10);
-    emit_mov_imm(e, GPR_RDI, (uintptr_t)jit);
-    emit_mov_imm(e, GPR_RCX, 2 * context + write); /* the number of the table */
-    call_c(jit, e, (uintptr_t)jit_span_refill);
-    useless = emit_jcc(e, HOST_E, 0);
+    useless = call_refill(jit, e, (uintptr_t)jit_span_refill, context, write);
     finish(e, true);
 
     emit_patch(e, full, e->at);
@@ -293,6 +299,25 @@ static void glue_fill_table(DbtJit *jit, JitEmit *e, MmuContext context, bool wr
     finish(e, false);
 }
 
+static void glue_fill_base(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
+{
+    uint32_t again, missing, useless, failed[2];
+
+    jit->glue.fill_base[context][write] = e->at;
+    push_scratch(e);
+    again = e->at;
+    missing = look_up(e, mmu_table_offset(context, write));
+    useless = call_refill(jit, e, (uintptr_t)jit_base_refill, context, write);
+    finish(e, true);
+
+    emit_patch(e, missing, e->at);
+    fill_table(jit, e, context, write ? JIT_FILL_WRITE : JIT_FILL_READ, again, failed);
+    emit_patch(e, useless, e->at);
+    emit_patch(e, failed[0], e->at);
+    emit_patch(e, failed[1], e->at);
+    finish(e, false);
+}
+
 void jit_sites_glue(DbtJit *jit, JitEmit *e)
 {
     for (unsigned context = 0; context < MMU_CONTEXTS; context++) {
@@ -302,5 +327,7 @@ void jit_sites_glue(DbtJit *jit, JitEmit *e)
         }
         glue_fill_table(jit, e, context, false);
         glue_fill_table(jit, e, context, true);
+        glue_fill_base(jit, e, context, false);
+        glue_fill_base(jit, e, context, true);
     }
 }

@@ -151,15 +151,26 @@ static bool is_store(uint32_t number)
                 return true;
         }
     }
-    return false;
+    return jit_base_is_store(number);
 }
 
-/* The page is one of the site's; never so when it is empty, as no page is there. */
+/* The linear address of its first page; that of none when it is empty. */
+static uint64_t first_page(const JitArea *area, uint32_t number)
+{
+    uint64_t tag = area->sites[number].tag;
+
+    if (number < JIT_BASE_FIRST)
+        return tag;
+    return (tag + (uint64_t)(int64_t)area->bases[number - JIT_BASE_FIRST].low) & GUEST_PAGE_MASK;
+}
+
+/* The page is one of the site's. */
 static bool covers(const JitArea *area, uint32_t number, uint64_t page)
 {
-    uint64_t limit = number >= JIT_SPAN_FIRST ? area->limits[number - JIT_SPAN_FIRST].span : 0;
+    bool span = number >= JIT_SPAN_FIRST && number < JIT_BASE_FIRST;
+    uint64_t limit = span ? area->limits[number - JIT_SPAN_FIRST].span : 0;
 
-    return page - area->sites[number].tag <= limit;
+    return page - first_page(area, number) <= limit;
 }
 
 static JitSite *logged(JitArea *area, const JitSiteLog *log, uint32_t i)
@@ -194,7 +205,7 @@ void jit_sites_flush_pages(JitArea *area, uint64_t first, uint64_t count)
     for (uint32_t i = 0; i < log->count; i++) {
         JitSite *site = logged(area, log, i);
 
-        if (covers(area, log->slot[i], first) || site->tag - first < count << GUEST_PAGE_BITS)
+        if (covers(area, log->slot[i], first) || first_page(area, log->slot[i]) - first < count << GUEST_PAGE_BITS)
             site->tag = JIT_SITE_NONE;
     }
 }
@@ -207,7 +218,8 @@ void jit_sites_drop_host(const DbtMmu *mmu, JitArea *area, const uint8_t *host)
         for (uint32_t i = 0; i < log->count; i++) {
             JitSite *site = logged(area, log, i);
 
-            if ((covers(area, log->slot[i], (uintptr_t)host - site->delta) || window_has(mmu, site->tag + site->delta)) &&
+            if ((covers(area, log->slot[i], (uintptr_t)host - site->delta) ||
+                 window_has(mmu, first_page(area, log->slot[i]) + site->delta)) &&
                 is_store(log->slot[i]))
                 site->tag = JIT_SITE_NONE;
         }

@@ -55,10 +55,10 @@ GENERAL static uint64_t reach(const MmuEntry *entries, const Span *was, uint64_t
     return page;
 }
 
-/* INVLPG of one of its pages will look at the log. */
-GENERAL static void filter_span(JitSiteLog *log, const Span *span)
+/* INVLPG of one of these pages will look at the log. */
+GENERAL static void filter_pages(JitSiteLog *log, uint64_t begin, uint64_t last)
 {
-    uint64_t first = span->first >> GUEST_PAGE_BITS, count = (span->last >> GUEST_PAGE_BITS) - first + 1;
+    uint64_t first = begin >> GUEST_PAGE_BITS, count = (last >> GUEST_PAGE_BITS) - first + 1;
 
     for (uint64_t i = 0; i < MIN(count, JIT_SITE_FILTER);) {
         unsigned bit = (first + i) % JIT_SITE_FILTER, n = (unsigned)MIN(64 - bit % 64, count - i);
@@ -68,14 +68,13 @@ GENERAL static void filter_span(JitSiteLog *log, const Span *span)
     }
 }
 
-/* The site holds, or is about to hold, the span; false: there is no room to note that. */
-GENERAL static bool note_span(JitArea *area, uint32_t number, const Span *span)
+GENERAL bool jit_site_note(JitArea *area, uint32_t number, uint64_t first, uint64_t last)
 {
-    unsigned half = span->first >> 63;
+    unsigned half = first >> 63;
     JitSiteLog *log = &area->site_log[half];
     uint64_t old = area->sites[number].tag;
 
-    filter_span(log, span);
+    filter_pages(log, first, last);
     if (old != JIT_SITE_NONE && old >> 63 == half)
         return true;
     if (log->count == JIT_SITE_LOG)
@@ -142,7 +141,7 @@ GENERAL bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint
     jit->stats.span_misses++;
     if (!(was.delta == delta && span_has(&span, was.first)) && !count_miss(jit, entries, page, number, &span, &was))
         return false;
-    if (!note_span(jit->area, number, &span)) {
+    if (!jit_site_note(jit->area, number, span.first, span.last)) {
         site->tag = JIT_SITE_NONE;
         jit->area->site_tired = JIT_SITE_LOG_FULL;
         return false;

@@ -59,6 +59,7 @@ typedef struct JitMiss {
         JIT_MISS_SITE_DISTANCE, /* the same; HOST_ADDR is the distance from its tag */
         JIT_MISS_TABLE,         /* fill the tables; HOST_ADDR is the distance from the tag of entry HOST_TEMP */
         JIT_MISS_CONSTANT,      /* fill the tables; the address is known */
+        JIT_MISS_BASE,          /* fill the entry; HOST_ADDR is the segment's base */
     } kind;
     uint32_t patch; /* the rel32 of the jump to the stub */
     uint32_t retry; /* where the check begins */
@@ -66,22 +67,34 @@ typedef struct JitMiss {
     bool plain;     /* what cannot be filled is left to a unit without groups */
     bool known;     /* so is what no table has */
     bool span;      /* the site holds spans */
+    bool keeps_temp; /* HOST_TEMP is needed behind the check */
     uint32_t site;  /* from GS */
+    int32_t low;    /* BASE: what the entry is for begins so far from the base */
     uint64_t address;
     const DbtInsn *insn; /* whose address it is */
 } JitMiss;
 
+typedef enum JitGroupKind {
+    JIT_GROUP_VALUE, /* near what a register has */
+    JIT_GROUP_BASE,  /* near the base of FS or GS */
+    JIT_GROUP_PAGE,  /* at constant addresses */
+} JitGroupKind;
+
 /* Accesses that share one check (jit-group.c). low and high are distances from the value they are all near. With an index what
  * is kept is not the page's delta but that and the base. */
 typedef struct JitGroup {
+    JitGroupKind kind;
     uint8_t scale;     /* 0: no index */
     bool write, seen;
     bool known;        /* it begins with loads: nothing is to be walked for it */
     bool hashed;       /* by the tables: the delta (and base) is in frame.group[slot], else in the site */
     bool checked;      /* the check has been emitted */
+    bool keeps;        /* BASE, PAGE: the first access leaves in frame.group[slot] where the others go from */
+    bool dropped;      /* each of its accesses is on its own */
+    SegIndex segment;  /* BASE */
     unsigned count, slot;
     uint32_t site;     /* its number */
-    int64_t low, high;
+    int64_t low, high; /* BASE, PAGE: low is where the entry's reach begins */
     int64_t shift;     /* JitInsn.shift of the first */
 } JitGroup;
 
@@ -225,6 +238,23 @@ void jit_emit_mov_address(JitTranslator *t, JitEmit *e, uint8_t reg, uint64_t va
 /* --- jit-group.c --- */
 /* Fills groups and JitInsn.group; behind jit_flags_analyse. */
 void jit_groups_find(JitTranslator *t);
+
+/* --- jit-fixed.c --- */
+/* Whether the operand is at a constant address, which *value is; FS and GS to be added. */
+bool jit_constant_address(const DbtInsn *insn, uint64_t rip, uint64_t *value);
+/* host = that. */
+void jit_emit_constant(JitTranslator *t, JitEmit *e, uint8_t host, const DbtInsn *insn, uint64_t value);
+/* Checks it; *place is where it is. false: it crosses a page. */
+bool jit_emit_constant_place(JitTranslator *t, const DbtInsn *insn, uint64_t address, unsigned size, bool write, JitPlace *place);
+/* The entry for a group of kind BASE: its site. false: there are too many. */
+bool jit_base_find(JitTranslator *t, JitGroup *g);
+/* The same as jit_emit_constant_place for one of a group of kind BASE or PAGE; HOST_TEMP stays as it is unless it is to be spare. */
+void jit_emit_fixed_place(JitTranslator *t, const JitInsn *in, bool spare, JitPlace *place);
+/* Where in the frame a group keeps what its accesses go by. */
+static inline int32_t jit_group_slot(const JitGroup *g)
+{
+    return JIT_FRAME(group) + 8 * (int32_t)g->slot;
+}
 
 /* --- jit-memory.c --- */
 /* host = the effective address, cut to the address size, and to 32 bits unless wide. Uses HOST_ADDR and HOST_TEMP for

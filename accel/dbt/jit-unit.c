@@ -394,6 +394,7 @@ void jit_units_flush(DbtJit *jit)
     jit->mode = JIT_NO_MODE;
     jit->pending_exit = 0;
     jit->stats.flushes++;
+    jit_bases_reset(jit);
     jit_parts_reset(jit);
 }
 

@@ -14,6 +14,7 @@
  *     jit-remake.c     flags that are made again when somebody wants them
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
  *     jit-memory.c     effective addresses and the inline look at the software TLB
+ *     jit-fixed.c      those without a register: constant, or near the base of FS or GS
  *     jit-group.c      accesses that share one look
  *     jit-site.c       site entries: the page an instruction was in last
  *     jit-span.c       those that hold several pages
@@ -109,6 +110,14 @@ enum {
     JIT_SITE_KINDS = 4,
 };
 
+/* What accesses near the base of FS or GS have together: their site's tag is the base. */
+typedef struct JitBase {
+    int32_t low; /* it is for displacements from here on, JIT_BASE_BYTES of them */
+    uint32_t segment;
+} JitBase;
+
+#define JIT_BASE_BYTES 64
+
 /* JitArea.site_tired: what the dispatcher is to look at. */
 enum {
     JIT_SITE_MISSED = 1, /* a site's count of misses has come to 0 */
@@ -117,8 +126,9 @@ enum {
 };
 
 #define JIT_SITE_NONE (1ull << 63)
-#define JIT_SITES 31232u
+#define JIT_SITES 32768u
 #define JIT_SPAN_FIRST 24832u /* those from here on hold spans */
+#define JIT_BASE_FIRST 31232u /* and from here on what is near the base of FS or GS (jit-fixed.c) */
 #define JIT_SITE_LOG 16384u
 #define JIT_SITE_FILTER (1u << 12)
 #define JIT_RUNS (1u << 14)
@@ -158,7 +168,8 @@ typedef struct JitArea {
     uint32_t runs[JIT_RUNS]; /* of units that count, by id modulo JIT_RUNS: counts down to 0 */
     JitSiteLog site_log[2];
     JitSite sites[JIT_SITES];
-    JitLimit limits[JIT_SITES - JIT_SPAN_FIRST];
+    JitLimit limits[JIT_BASE_FIRST - JIT_SPAN_FIRST];
+    JitBase bases[JIT_SITES - JIT_BASE_FIRST];
     int32_t site_misses[JIT_SITES];  /* counts up to 0 */
     uint32_t site_runs[JIT_SITES];   /* of those that are being watched */
     JitModeArea mode[JIT_MODES];
@@ -166,7 +177,7 @@ typedef struct JitArea {
 
 /* --- What is addressed through RSP. --- */
 
-#define JIT_GROUP_SLOTS 8
+#define JIT_GROUP_SLOTS 12
 
 typedef struct JitFrame {
     uint64_t spill[3];  /* guest R9, R10, R11 */
@@ -176,7 +187,7 @@ typedef struct JitFrame {
     uint64_t remake[2]; /* operands for flags */
     uint64_t string[2]; /* jit-string.c */
     uint64_t seg_base[2]; /* FS, GS */
-    uint64_t group[JIT_GROUP_SLOTS]; /* deltas of pages found in the tables (jit-group.c) */
+    uint64_t group[JIT_GROUP_SLOTS]; /* what groups keep (jit-group.c) */
     uint64_t entry;     /* where to begin; then R11 in glue */
     uint64_t vectors;   /* JIT_VECTORS_*: these are in the host's registers, the others in CpuState */
     uint64_t align;
@@ -303,7 +314,8 @@ typedef struct JitGlue {
     /* The same for an entry of the tables: R10 is the address, or its distance from the tag of the entry
      * at offset R11 in the table. */
     uint32_t fill_table[MMU_CONTEXTS][2], fill_table_distance[MMU_CONTEXTS][2];
-    JitGlueCall calls[32]; /* in order */
+    uint32_t fill_base[MMU_CONTEXTS][2]; /* as fill_site; R10 is where what the entry is for begins */
+    JitGlueCall calls[64]; /* in order */
     unsigned call_count;
 } JitGlue;
 
@@ -320,6 +332,7 @@ typedef struct JitStats {
     uint64_t paths;       /* and were joined with others */
     uint64_t sites_adapted; /* units made anew because their sites missed */
     uint64_t sites_displaced; /* units dropped because others took their sites */
+    uint64_t shared; /* accesses translated without a check of their own */
     uint64_t span_misses, span_pages; /* of sites that hold spans: how often, and what they got */
     uint64_t parts_recycled;
 } JitStats;
@@ -422,6 +435,7 @@ typedef struct DbtJit {
     JitStats stats;
     JitSiteOwner *site_owners; /* JIT_SITES */
     uint32_t next_site[MMU_CONTEXTS][JIT_SITE_KINDS]; /* of each pool */
+    uint32_t base_count[MMU_CONTEXTS][2]; /* of JitArea.bases */
     JitGdb *gdb;
 } DbtJit;
 
@@ -575,6 +589,16 @@ void jit_sites_glue(DbtJit *jit, JitEmit *e);
 /* --- jit-span.c --- */
 /* Called by glue. The page of the address is in the table (of DbtMmu.tables); whether the site covers the access now. */
 bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t table);
+
+/* The site holds, or is about to hold, these pages; false: there is no room to note that. */
+bool jit_site_note(JitArea *area, uint32_t number, uint64_t first, uint64_t last);
+
+/* --- jit-fixed.c --- */
+/* No code uses an entry for the bases of segments any more. */
+void jit_bases_reset(DbtJit *jit);
+bool jit_base_is_store(uint32_t number);
+/* Called by glue. The page of the address, where what the entry is for begins, is in the table; whether the entry is filled now. */
+bool jit_base_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t table);
 
 /* --- jit-gather.c --- */
 void jit_gather_glue(DbtJit *jit, JitEmit *e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Accesses near one register, or one sum of two, which translated code checks together (accel/dbt/jit-group.c): wherever a page ends
- * between them, and with a page that cannot be accessed there, each does what it does alone.
+ * Accesses near one register, one sum of two, or one base of a segment, and those at constant addresses, which translated code
+ * checks together (accel/dbt/jit-group.c): wherever a page ends between them, and with a page that cannot be accessed there, each does what it does alone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "accel/dbt/jit.h"
 #include "core/thread.h"
 #include "dbt-rig.h"
 
@@ -31,6 +32,7 @@ static int run_times(Rig *rig, uint64_t rbx, uint64_t rbp)
 
     rig_mode(rig, 0, 64);
     s->cr0 |= CR0_WP;
+    s->cr4 |= CR4_FSGSBASE;
     s->gpr[GPR_RBX] = rbx;
     s->gpr[GPR_RBP] = rbp;
     s->gpr[GPR_RAX] = 0x1122334455667788;
@@ -285,6 +287,182 @@ static void a_load_before_a_store_needs_no_right_to_write(void **state)
     }
 }
 
+/* How many accesses have been translated without a check of their own. */
+static uint64_t shared(Rig *rig)
+{
+    const DbtVcpu *v = rig->machine->vcpus[0]->accel;
+
+    return v->jit ? v->jit->stats.shared : 0;
+}
+
+static bool is_translated(Rig *rig)
+{
+    return ((const DbtVcpu *)rig->machine->vcpus[0]->accel)->jit;
+}
+
+/* What a thread has: 16 to 64 bytes from its base, and below it. The flags of the comparison are needed behind the second access. */
+GUEST(thread, "wrfsbase %rbx\n mov %rax, %fs:16\n cmp $0, %rax\n adc %fs:16, %rcx\n mov %fs:16, %r9\n mov %r9, %fs:24\n"
+              "mov %ah, %fs:35\n mov %fs:24, %r10\n mov %r10, %fs:-48\n stc\n adc %fs:-48, %rdx\n mov %fs:32, %r11");
+#define THREAD_SHARED 7u /* of nine */
+
+static void a_thread_has_its_own_wherever_its_base_is(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    const uint64_t value = 0x1122334455667788;
+
+    RIG_LOAD(rig, thread);
+    for (uint64_t base = NEXT - 96; base < NEXT + 72; base++) {
+        memset(rig_mem(rig, NEXT - 200), 0, 400);
+        assert_int_equal(run(rig, base), -1);
+        if (is_translated(rig) && base == NEXT - 96)
+            assert_int_equal(shared(rig), THREAD_SHARED);
+        assert_true(s->gpr[GPR_RCX] == value && s->gpr[GPR_R9] == value && s->gpr[GPR_R10] == value);
+        assert_true(s->gpr[GPR_RDX] == value + 1);
+        assert_int_equal(s->gpr[GPR_R11], 0x77000000);
+        assert_memory_equal(rig_mem(rig, base - 48), &value, 8);
+        assert_memory_equal(rig_mem(rig, base + 24), &value, 8);
+    }
+}
+
+/* RBX and RBP are bases; 0x10 is a segment whose base is 0. */
+GUEST(switches, "wrfsbase %rbx\n mov %fs:8, %rcx\n wrfsbase %rbp\n mov %fs:8, %rdx\n mov %fs:8, %r8\n"
+                "wrgsbase %rbx\n mov %gs:8, %rsi\n swapgs\n wrgsbase %rbp\n mov %gs:8, %rdi\n swapgs\n mov %gs:8, %r9\n"
+                "mov $0x10, %eax\n mov %eax, %fs\n mov %fs:0x20008, %r10\n wrfsbase %rbx\n mov %fs:0x20008-0x20000, %r11\n"
+                "push $0x10\n pop %fs\n mov %fs:0x20008, %r12\n mov %fs:0x20010, %r13");
+
+static void a_new_base_is_another_place(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    *(uint64_t *)rig_mem(rig, RIG_DATA + 8) = 1;
+    *(uint64_t *)rig_mem(rig, RIG_DATA + 0x10) = 2;
+    *(uint64_t *)rig_mem(rig, NEXT + 8) = 3;
+    *(uint64_t *)rig_mem(rig, NEXT + 0x48) = 4;
+    RIG_LOAD(rig, switches);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(run_times(rig, NEXT, NEXT + 0x40), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 3);
+        assert_int_equal(s->gpr[GPR_RDX], 4);
+        assert_int_equal(s->gpr[GPR_R8], 4);
+        assert_int_equal(s->gpr[GPR_RSI], 3);
+        assert_int_equal(s->gpr[GPR_RDI], 4);
+        assert_int_equal(s->gpr[GPR_R9], 3);
+        assert_int_equal(s->gpr[GPR_R10], 1);
+        assert_int_equal(s->gpr[GPR_R11], 3);
+        assert_int_equal(s->gpr[GPR_R12], 1);
+        assert_int_equal(s->gpr[GPR_R13], 2);
+    }
+}
+
+/* RBP times: the page a base is near, and the one that starts there, is another (R8, R9). The base is in the page before. */
+GUEST(remapped, "mov $0x20ff0, %ebx\n wrfsbase %rbx\n mov 0x1108, %r8\n mov 0x1110, %r9\n xor %ecx, %ecx\n xor %edx, %edx\n"
+                "1: imul $7, %rcx\n add %fs:0x80, %rcx\n imul $7, %rdx\n add 0x21070, %rdx\n addl $1, %fs:0x90\n addl $1, 0x210a0\n"
+                "xchg %r8, %r9\n mov %r8, 0x1108\n invlpg 0x21000\n dec %rbp\n jnz 1b\n mov $8, %ecx\n");
+
+static void what_has_no_register_goes_with_its_page(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t expected = 0;
+
+    *(uint64_t *)rig_mem(rig, NEXT + 0x70) = 1;
+    *(uint64_t *)rig_mem(rig, NEXT + PAGE + 0x70) = 2;
+    RIG_LOAD(rig, remapped);
+    assert_int_equal(run_times(rig, 0, 5000), -1);
+    for (unsigned i = 0; i < 5000; i++)
+        expected = 7 * expected + 1 + i % 2;
+    assert_true(s->gpr[GPR_RDX] == expected);
+    for (unsigned page = 0; page < 2; page++) {
+        assert_int_equal(*(uint32_t *)rig_mem(rig, NEXT + page * PAGE + 0x80), 2500);
+        assert_int_equal(*(uint32_t *)rig_mem(rig, NEXT + page * PAGE + 0xa0), 2500);
+    }
+}
+
+/* Variables of a program: by addresses, and relative to RIP; the last crosses into the next page. */
+GUEST(variables, "mov 0x20010, %rcx\n mov %rax, 0x20018\n mov 0x20018, %rdx\n mov 0x20ff8, %r8\n"
+                 "mov variables+0x11000(%rip), %r9\n cmp $6, %ecx\n adc variables+0x11008(%rip), %r10\n incl variables+0x11010(%rip)\n"
+                 "mov variables+0x11010(%rip), %r11d\n mov variables+0x10ffc(%rip), %r12\n mov %r12b, variables+0x11018(%rip)");
+#define VARIABLES_SHARED 5u
+
+static void variables_of_a_page_are_where_they_are_alone(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    *(uint64_t *)rig_mem(rig, RIG_DATA + 0x10) = 5;
+    *(uint64_t *)rig_mem(rig, RIG_DATA + 0xff8) = 6ull << 32;
+    *(uint64_t *)rig_mem(rig, NEXT) = 7;
+    *(uint64_t *)rig_mem(rig, NEXT + 8) = 8;
+    RIG_LOAD(rig, variables);
+    for (unsigned round = 1; round < 4; round++) {
+        s->gpr[GPR_R10] = 0;
+        *(uint64_t *)rig_mem(rig, RIG_DATA + 0x18) = 0;
+        assert_int_equal(run(rig, 0), -1);
+        if (is_translated(rig))
+            assert_int_equal(shared(rig), VARIABLES_SHARED);
+        assert_int_equal(s->gpr[GPR_RCX], 5);
+        assert_true(s->gpr[GPR_RDX] == s->gpr[GPR_RAX]);
+        assert_true(s->gpr[GPR_R8] == 6ull << 32);
+        assert_int_equal(s->gpr[GPR_R9], 7);
+        assert_int_equal(s->gpr[GPR_R10], 9);
+        assert_int_equal(s->gpr[GPR_R11], round);
+        assert_true(s->gpr[GPR_R12] == (7ull << 32 | 6));
+        assert_int_equal(*(uint8_t *)rig_mem(rig, NEXT + 0x18), 6);
+    }
+}
+
+GUEST(variable_stores, "add $1, %ecx\n mov 0x21000, %rdx\n mov 0x21008, %rdx\n add $1, %ecx\n mov %rax, 0x21010\n add $1, %ecx\n mov %rax, 0x21018\n"
+                       "mov 0x21010, %rsi");
+#define VARIABLE_STORES_LOAD 3u
+#define VARIABLE_STORES_STORE 22u
+
+static void a_fault_is_that_of_the_variable_it_belongs_to(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, variable_stores);
+    for (unsigned round = 0; round < 3; round++) {
+        *pte(rig, NEXT) &= ~(uint64_t)PTE_PRESENT;
+        assert_int_equal(run(rig, 0), 14);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + VARIABLE_STORES_LOAD);
+        assert_true(s->cr2 == NEXT);
+        *pte(rig, NEXT) |= PTE_PRESENT;
+        *pte(rig, NEXT) &= ~(uint64_t)(PTE_WRITABLE | PTE_DIRTY);
+        assert_int_equal(run(rig, 0), 14);
+        assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + VARIABLE_STORES_STORE);
+        assert_true(s->cr2 == NEXT + 0x10);
+        assert_int_equal(s->gpr[GPR_RCX], 2);
+        assert_false(*pte(rig, NEXT) & PTE_DIRTY);
+        *pte(rig, NEXT) |= PTE_WRITABLE;
+        assert_int_equal(run(rig, 0), -1);
+        assert_true(s->gpr[GPR_RSI] == s->gpr[GPR_RAX]);
+    }
+}
+
+GUEST(thread_stores, "wrfsbase %rbx\n add $1, %ecx\n mov %fs:0, %rdx\n add $1, %ecx\n mov %rax, %fs:8\n add $1, %ecx\n mov %rax, %fs:16");
+#define THREAD_STORES_STORE 20u
+
+static void a_fault_near_a_base_is_that_of_its_access(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, thread_stores);
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint64_t base = NEXT - 8; base <= NEXT; base += 8) { /* across the page's end, too */
+            *pte(rig, NEXT) &= ~(uint64_t)PTE_WRITABLE;
+            assert_int_equal(run(rig, base), 14);
+            assert_true(rig_fault_rip(rig, 64, true) == RIG_CODE + THREAD_STORES_STORE);
+            assert_int_equal(s->gpr[GPR_RCX], 2);
+            *pte(rig, NEXT) |= PTE_WRITABLE;
+            assert_int_equal(run(rig, base), -1);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +476,12 @@ int main(void)
         RIG_CASE(a_load_says_nothing_about_stores),
         RIG_CASE(only_a_store_that_happens_makes_a_page_dirty),
         RIG_CASE(a_load_before_a_store_needs_no_right_to_write),
+        RIG_CASE(a_thread_has_its_own_wherever_its_base_is),
+        RIG_CASE(a_new_base_is_another_place),
+        RIG_CASE(what_has_no_register_goes_with_its_page),
+        RIG_CASE(variables_of_a_page_are_where_they_are_alone),
+        RIG_CASE(a_fault_is_that_of_the_variable_it_belongs_to),
+        RIG_CASE(a_fault_near_a_base_is_that_of_its_access),
     };
 
     core_init();

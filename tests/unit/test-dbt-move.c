@@ -21,6 +21,7 @@ static const DbtVcpu *vcpu_of(Rig *rig)
  */
 GUEST(where_am_i, "lea where_am_i(%rip), %rax\n"
                   "incl where_am_i + 0x10000(%rip)\n"
+                  "incl where_am_i + 0x10004(%rip)\n"
                   "movl $5, where_am_i + 0x11000(%rip)\n"
                   "mov where_am_i + 0x11000(%rip), %edx\n"
                   "mov $70, %esi\n"
@@ -76,6 +77,7 @@ static void code_runs_at_any_address_and_is_translated_a_few_times_only(void **s
             units = v->jit->stats.units;
     }
     assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA), 40 * G_N_ELEMENTS(elsewhere));
+    assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA + 4), 40 * G_N_ELEMENTS(elsewhere));
     assert_int_equal(*(uint64_t *)rig_mem(rig, RIG_DATA + 0x2008), 1 << 6);
     if (!v->jit)
         return;
