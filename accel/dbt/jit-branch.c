@@ -98,15 +98,21 @@ JitExit *jit_emit_exit(JitTranslator *t, uint64_t rip)
     return emit_exit(t, rip, HOST_NO_REG);
 }
 
-void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
+/* In front of the instruction now emitted, by the jump in cold code whose rel32 is at patch. */
+static JitExit *emit_exit_inside(JitTranslator *t, uint32_t patch)
 {
-    const JitInsn *in = &t->insns[t->index];
-    JitExit *exit = new_exit(t, in->rip);
+    JitExit *exit = new_exit(t, t->insns[t->index].rip);
 
-    exit->plain = exit->inside = true;
+    exit->inside = true;
     exit->in_frame = t->flags_in_frame;
     exit->patch = patch;
     emit_patch(t->cold, patch, exit->stub);
+    return exit;
+}
+
+void jit_emit_plain_exit(JitTranslator *t, uint32_t patch)
+{
+    emit_exit_inside(t, patch)->plain = true;
 }
 
 static int32_t go_on_offset(const JitTranslator *t)
@@ -344,9 +350,25 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
+/* The return address is the one the path goes on at, or the unit is left in front of the RET (jit-return.c). */
+static void emit_brief_guard(JitTranslator *t, const JitInsn *in, const JitPlace *place)
+{
+    if ((int64_t)in->next == (int32_t)in->next) {
+        emit_at(t->hot, true, 0x81, 7, &place->at); /* cmp qword, imm32 */
+        emit32(t->hot, (uint32_t)in->next);
+        jit_note_address(t, t->hot, JIT_ADDRESS_32_SIGNED);
+    } else {
+        jit_emit_mov_address(t, t->hot, place->spare, in->next);
+        emit_at(t->hot, true, HOST_CMP, place->spare, &place->at);
+    }
+    emit_jcc(t->hot, HOST_NE, t->cold->at);
+    jit_emit_x87_note(t, t->cold);
+    jit_emit_recover_flags(t, t->cold);
+    emit_exit_inside(t, emit_jmp(t->cold, 0));
+}
+
 /*
- * The return address in HOST_ADDR is the one the path goes on at, or the unit is left in front of the RET. Flags stay: whoever
- * is returned to instead may want them.
+ * The same for the address in HOST_ADDR, and flags stay: whoever is returned to instead may want them.
  *
  *     mov r11, expected ; not r11 ; lea r10, [r10 + r11 + 1] ; mov r11, rcx ; mov rcx, r10
  *     jrcxz +8 ; mov rcx, r11 ; jmp exit ; mov rcx, r11
@@ -374,8 +396,11 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
     JitPlace place;
 
     jit_emit_access_place(t, &top, jit_word(t), false, &place);
-    emit_at(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, &place.at);
-    if (in->next)
+    if (in->brief)
+        emit_brief_guard(t, in, &place);
+    else
+        emit_at(t->hot, !t->is32, HOST_LOAD, HOST_ADDR, &place.at);
+    if (in->next && !in->brief)
         emit_return_guard(t, in);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
     if (!in->next)

@@ -148,9 +148,10 @@ static uint32_t undefined_flags(const JitTranslator *t)
     return all;
 }
 
-/* What is needed where the instruction leaves the unit, but for indirect branches at its end. */
-static uint32_t needed_at_exits(JitTranslator *t, const JitInsn *in)
+/* What is needed where instruction n leaves the unit, but for indirect branches at its end. live: behind it. */
+static uint32_t needed_at_exits(JitTranslator *t, unsigned n, uint32_t live)
 {
+    const JitInsn *in = &t->insns[n];
     uint64_t behind = in->rip + in->insn->len;
 
     switch (in->dec.meta.category) {
@@ -159,7 +160,7 @@ static uint32_t needed_at_exits(JitTranslator *t, const JitInsn *in)
             return needed_at(t, behind);
         return needed_at(t, jit_branch_target(in)) | (in->next ? 0 : needed_at(t, behind));
     case ZYDIS_CATEGORY_RET:
-        return in->next ? RFLAGS_ARITH : 0; /* the guard's */
+        return in->next ? jit_return_needs(t, n, live) : 0;
     default:
         return in->dec.raw.imm[0].is_relative && !in->next ? needed_at(t, jit_branch_target(in)) : 0;
     }
@@ -179,6 +180,7 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
         }
     }
     t->remakes = end == JIT_END_INDIRECT && jit_remake_find(t);
+    jit_returns_find(t);
     if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
         live = needed_at(t, last->rip + last->insn->len);
     for (int i = (int)t->count - 1; i >= 0; i--) {
@@ -186,7 +188,7 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
 
         if (i == t->save_point && !t->remakes)
             live = RFLAGS_ARITH;
-        live |= needed_at_exits(t, in);
+        live |= needed_at_exits(t, (unsigned)i, live);
         live = (live & ~in->flags.writes) | in->flags.reads;
         in->live = live;
     }

@@ -556,6 +556,7 @@ static void emit_settle(JitTranslator *t)
 {
     if (t->miss_flags)
         jit_emit_flags_back(t->cold);
+    jit_emit_recover_flags(t, t->cold);
     jit_emit_x87_note(t, t->cold);
 }
 

@@ -86,22 +86,25 @@ static bool can_remake(const JitTranslator *t, const JitInsn *in, JitRemake *r)
     }
 }
 
-bool jit_remake_find(JitTranslator *t)
+bool jit_remake_of(const JitTranslator *t, const JitInsn *in, JitRemake *r)
 {
-    JitRemake *r = &t->remake;
-
-    if (t->save_point < 0 || t->jit->size > NOTE_MAX || !can_remake(t, &t->insns[t->save_point], r))
+    if (!can_remake(t, in, r))
         return false;
     if (r->immediate)
         r->second = HOST_NO_REG;
     return true;
 }
 
+bool jit_remake_find(JitTranslator *t)
+{
+    return t->save_point >= 0 && t->jit->size <= NOTE_MAX && jit_remake_of(t, &t->insns[t->save_point], &t->remake);
+}
+
 /* --- Code for it. --- */
 
 enum { FIRST, SECOND }; /* of frame.remake */
 
-static void emit_keep(JitTranslator *t, uint8_t guest, unsigned slot)
+void jit_remake_keep(JitTranslator *t, uint8_t guest, unsigned slot)
 {
     uint8_t host = jit_host(guest);
 
@@ -112,20 +115,31 @@ static void emit_keep(JitTranslator *t, uint8_t guest, unsigned slot)
     emit_rm(t->hot, true, HOST_STORE, host, GPR_RSP, FRAME(remake) + 8 * (int32_t)slot);
 }
 
-/* The operation on HOST_TEMP and the second operand. */
-static void emit_alu(JitEmit *e, const JitRemake *r, uint8_t alu)
+/* The operation on HOST_TEMP and the second operand, which is in a register (HOST_NO_REG: at slot in the frame). */
+static void emit_alu(JitEmit *e, const JitRemake *r, uint8_t alu, uint8_t second, int32_t slot)
 {
-    bool test = alu == ALU_TEST;
-    unsigned slot = r->second == r->first ? FIRST : SECOND;
+    bool test = alu == ALU_TEST, wide = r->size == 8;
+    uint8_t opcode = (test ? 0x84 : alu << 3 | 2) | (r->size > 1);
 
     if (r->size == 2)
         emit8(e, 0x66);
-    if (!r->immediate) {
-        emit_rm(e, r->size == 8, (test ? 0x84 : alu << 3 | 2) | (r->size > 1), HOST_TEMP, GPR_RSP, FRAME(remake) + 8 * (int32_t)slot + DEPTH);
-        return;
+    if (r->immediate) {
+        emit_rr(e, wide, (test ? 0xf6 : 0x80) | (r->size > 1), test ? 0 : alu, HOST_TEMP);
+        emit_bytes(e, &r->value, MIN(r->size, 4));
+    } else if (r->second == r->first) {
+        emit_rr(e, wide, opcode, HOST_TEMP, HOST_TEMP);
+    } else if (second != HOST_NO_REG) {
+        emit_rr(e, wide, opcode, HOST_TEMP, second);
+    } else {
+        emit_rm(e, wide, opcode, HOST_TEMP, GPR_RSP, slot);
     }
-    emit_rr(e, r->size == 8, (test ? 0xf6 : 0x80) | (r->size > 1), test ? 0 : alu, HOST_TEMP);
-    emit_bytes(e, &r->value, MIN(r->size, 4));
+}
+
+void jit_remake_repeat(JitEmit *e, const JitRemake *r, uint8_t second, int32_t slot)
+{
+    if (r->undo != HOST_NO_REG)
+        emit_alu(e, r, r->undo, second, slot);
+    emit_alu(e, r, r->alu, second, slot);
 }
 
 void jit_emit_note_flags(JitTranslator *t)
@@ -134,13 +148,11 @@ void jit_emit_note_flags(JitTranslator *t)
     uint32_t begin = t->cold->at;
 
     emit_rm(t->cold, true, HOST_LOAD, HOST_TEMP, GPR_RSP, FRAME(remake) + 8 * FIRST + DEPTH);
-    if (r->undo != HOST_NO_REG)
-        emit_alu(t->cold, r, r->undo);
-    emit_alu(t->cold, r, r->alu);
+    jit_remake_repeat(t->cold, r, HOST_NO_REG, FRAME(remake) + 8 * SECOND + DEPTH);
     emit_jmp(t->cold, t->jit->glue.remade);
-    emit_keep(t, r->first, FIRST);
+    jit_remake_keep(t, r->first, FIRST);
     if (!r->immediate && r->second != r->first)
-        emit_keep(t, r->second, SECOND);
+        jit_remake_keep(t, r->second, SECOND);
     emit_rm(t->hot, false, 0xc7, 0, GPR_RSP, FRAME(flags)); /* mov dword, */
     emit32(t->hot, begin << NOTE_SHIFT | NOTE);
 }

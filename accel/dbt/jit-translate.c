@@ -188,6 +188,7 @@ static void emit_interpreted(JitTranslator *t)
 {
     jit_emit_x87_note(t, t->hot);
     t->x87 = false;
+    jit_emit_recover_flags(t, t->hot);
     emit_mov_imm(t->hot, HOST_TEMP, JIT_ID(t->unit->id, JIT_EXIT_INSN + t->index));
     emit_call(t->hot, t->jit->glue.interpret[t->flags_in_frame]);
 }
@@ -290,6 +291,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
         t->flags_in_frame = (int)t->index > t->save_point;
         jit->offsets[u->offsets + t->index] = (uint16_t)(t->hot->at - u->begin);
         emit_insn(t, &t->insns[t->index]);
+        jit_emit_keep_operands(t);
         if ((int)t->index == t->save_point && t->remakes)
             jit_emit_note_flags(t);
         else if ((int)t->index == t->save_point)

@@ -30,6 +30,15 @@ typedef struct JitFlags {
     uint32_t undefined;
 } JitFlags;
 
+/* How the flags of an instruction are made again: alu on the first operand's value and the second, undo before it. */
+typedef struct JitRemake {
+    uint8_t alu, undo;     /* undo HOST_NO_REG: nothing */
+    uint8_t size;          /* of operands, in bytes */
+    uint8_t first, second; /* guest registers, of the second HOST_NO_REG: it is value */
+    bool immediate;
+    uint32_t value;
+} JitRemake;
+
 typedef struct JitInsn JitInsn;
 typedef struct JitTranslator JitTranslator;
 typedef bool (*JitEmitter)(JitTranslator *t, const JitInsn *in);
@@ -49,6 +58,11 @@ struct JitInsn {
     uint8_t group;   /* its only access is one of groups[group - 1]; 0: of none */
     uint8_t base, index; /* with a group: the guest registers it is at */
     int64_t shift;   /* what was added to the group's value in them */
+    /* Of jit-return.c. */
+    bool brief;       /* RET: its guard may change flags */
+    uint8_t maker;    /* flags that nobody needs from here on are those of insns[maker - 1], made again where the unit is left; 0: not so */
+    uint8_t keeps;    /* operands that wait in frame.remake for that, by bits */
+    JitRemake remake; /* of one that is a maker */
 };
 
 /* A check that may fail: what its stub does. */
@@ -103,15 +117,6 @@ typedef struct JitPlace {
     HostAddress at;
     uint8_t spare; /* HOST_NO_REG: none */
 } JitPlace;
-
-/* How the flags of an instruction are made again: alu on the first operand's value and the second, undo before it. */
-typedef struct JitRemake {
-    uint8_t alu, undo;     /* undo HOST_NO_REG: nothing */
-    uint8_t size;          /* of operands, in bytes */
-    uint8_t first, second; /* guest registers, of the second HOST_NO_REG: it is value */
-    bool immediate;
-    uint32_t value;
-} JitRemake;
 
 struct JitTranslator {
     DbtJit *jit;
@@ -221,7 +226,23 @@ void jit_emit_unpark_flags(JitTranslator *t);
 /* The second half wherever flags are parked. */
 void jit_emit_flags_back(JitEmit *e);
 
+/* --- jit-return.c --- */
+/* Which instructions could make flags again for returns on the path; before jit_flags_analyse. */
+void jit_returns_find(JitTranslator *t);
+/* What is needed for whoever RET n returns to instead, where live flags are needed behind it. Decides on JitInsn.brief. */
+uint32_t jit_return_needs(JitTranslator *t, unsigned n, uint32_t live);
+/* Behind an instruction: what of its operands will be lost. HOST_ADDR is lost. */
+void jit_emit_keep_operands(JitTranslator *t);
+/* Where the unit is left at the instruction now emitted: its flags in EFLAGS, if they are to be made again. HOST_TEMP is lost. */
+void jit_emit_recover_flags(JitTranslator *t, JitEmit *e);
+
 /* --- jit-remake.c --- */
+/* Whether the flags of an instruction can be made again: fills *r. */
+bool jit_remake_of(const JitTranslator *t, const JitInsn *in, JitRemake *r);
+/* frame.remake[slot] = a register; HOST_ADDR is lost. */
+void jit_remake_keep(JitTranslator *t, uint8_t guest, unsigned slot);
+/* Makes them from the first operand in HOST_TEMP, which is lost, and the second in a register, or at slot in the frame. */
+void jit_remake_repeat(JitEmit *e, const JitRemake *r, uint8_t second, int32_t slot);
 /* Whether the flags of the instruction at the save point can be made again: fills remake. */
 bool jit_remake_find(JitTranslator *t);
 /* Behind that instruction: a note instead of its flags; HOST_ADDR is lost. */

@@ -12,6 +12,7 @@
  *     jit-translate.c  one block -> one unit; the table that gives a mnemonic its emitter
  *     jit-flags.c      which flags are alive where
  *     jit-remake.c     flags that are made again when somebody wants them
+ *     jit-return.c     returns within a path
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-fixed.c      those without a register: constant, or near the base of FS or GS

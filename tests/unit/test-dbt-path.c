@@ -52,6 +52,45 @@ GUEST(mostly, "mov $20000, %ecx\n xor %eax, %eax\n xor %edx, %edx\n 1: test $7, 
 GUEST(elsewhere, "mov $20000, %ecx\n xor %eax, %eax\n xor %edx, %edx\n 1: call 3f\n adc $0, %eax\n jmp 2f\n"
                  " 4: adc $0, %edx\n 2: dec %ecx\n jnz 1b\n jmp 9f\n"
                  " 3: test $8, %cl\n jz 5f\n lea 4b(%rip), %rbx\n mov %rbx, (%rsp)\n 5: bt $1, %ecx\n ret\n 9:");
+
+/*
+ * A piece that changes flags, and what follows it, in a function that returns to another place in one of eight turns. There its flags are
+ * compared with those of the piece alone: R12 gets what differs. RAX and RDX are operands that change. The stack is at another address of
+ * a page each time, so that what is popped may lie on two.
+ */
+#define RETURNS(name, piece, tail)                                                                                     \
+    GUEST(name, "mov $4000, %ecx\n xor %r12d, %r12d\n xor %r13d, %r13d\n 1: imul $0x2545f491, %rcx, %rsi\n ror $29, %rsi\n"   \
+                " imul $0x1e3779b1, %rsi, %rdi\n lea 0x6e000(,%rcx,8), %ebx\n and $0x6fff8, %ebx\n mov %rbx, %rsp\n"         \
+                " mov %rsi, %rax\n mov %rdi, %rdx\n sub $32, %rsp\n " piece "\n pushfq\n pop %r8\n mov %rbx, %rsp\n"       \
+                " mov %rsi, %rax\n mov %rdi, %rdx\n call 3f\n jmp 2f\n"                                               \
+                " 4: pushfq\n pop %r14\n xor %r8, %r14\n or %r14, %r12\n inc %r13d\n 2: sub $1, %ecx\n jnz 1b\n jmp 9f\n"       \
+                " 3: lea 4b(%rip), %r15\n test $7, %cl\n cmovnz (%rsp), %r15\n mov %r15, (%rsp)\n push %rdi\n push %rsi\n push %rsi\n"        \
+                " " piece "\n " tail "\n pop %r15\n pop %rbp\n pop %r15\n ret\n 9:")
+RETURNS(returns_add, "add %rdx, %rax", "");
+RETURNS(returns_add_lost, "mov %rdx, %rbp\n add %rbp, %rax", "");
+RETURNS(returns_add_both_lost, "mov %rdx, %rbp\n mov %rax, %r15\n add %rbp, %r15", "mov %rsi, %rax");
+RETURNS(returns_add_byte, "mov %esi, %ebp\n add %dl, %bpl", "mov %dl, %dh");
+RETURNS(returns_sub_word, "sub %dx, %ax", "mov $5, %al");
+RETURNS(returns_sub_immediate, "sub $0x12345678, %rax", "bswap %rax");
+RETURNS(returns_compare, "cmp %edx, %eax", "setc %dl");
+RETURNS(returns_compare_immediate, "cmp $-3, %al", "mov $1, %eax\n cmovs %edi, %eax");
+RETURNS(returns_compare_spilled, "mov %rdx, %r10\n mov %rax, %r9\n cmp %r9, %r10", "lea 1(%r9), %r9\n mov %rax, %r11");
+RETURNS(returns_compare_spilled_kept, "mov %rdx, %r11\n mov %rax, %r10\n cmp %r10, %r11", "mov %rcx, %r11\n mov %rcx, %r10");
+RETURNS(returns_test, "test %rdx, %rax", "jmp 6f\n nop\n 6: movzbl %dl, %edx");
+RETURNS(returns_and_lost, "and %edx, %eax", "mov $3, %ah");
+RETURNS(returns_xor, "xor %rdx, %rax", "xchg %rax, %rdx");
+RETURNS(returns_stack, "sub $24, %rsp\n mov %rdx, (%rsp)\n add $24, %rsp", "");
+RETURNS(returns_stack_lost, "mov %rsp, %rbp\n sub $24, %rsp", "leave\n push %rdx");
+RETURNS(returns_stack_by_register, "mov %rcx, %r15\n and $0x78, %r15d\n sub %r15, %rsp", "mov %rsp, %rax\n lea (%rax,%r15), %rsp");
+RETURNS(returns_branch, "cmp %rdx, %rax", "jc 6f\n mov $1, %edx\n 6: mov %edx, %eax");
+RETURNS(returns_call, "cmp %rdx, %rax", "call 6f\n jmp 8f\n 6: mov $6, %edx\n ret\n 8: mov $8, %eax");
+RETURNS(returns_shift, "shr %rax", "mov %rdx, %rax");
+RETURNS(returns_vector, "cmp %rdx, %rax", "movq %rdx, %xmm0\n movdqa %xmm0, %xmm1");
+RETURNS(returns_increment, "cmp %rdx, %rax\n inc %eax", "");
+/* Between the instruction that changes flags and the RET is one that may fault. */
+GUEST(faulting, "xor %edx, %edx\n 1: call 3f\n jmp 2f\n ud2\n 2: sub $1, %ecx\n jnz 1b\n jmp 9f\n"
+                " 3: push %rbp\n mov %rcx, %rbp\n cmp %rsi, %rbp\n mov (%rbx,%rcx,8), %rax\n pop %rbp\n ret\n 9:");
+
 /* What the function adds to EAX is another number behind the 10001st turn. */
 GUEST(rewritten, "mov $20000, %ecx\n xor %eax, %eax\n 1: call 3f\n cmp $10000, %ecx\n jne 2f\n movl $5, 4f(%rip)\n"
                  " 2: dec %ecx\n jnz 1b\n jmp 9f\n .skip 64\n 3: .byte 0x05\n 4: .long 1\n ret\n 9:");
@@ -175,6 +214,92 @@ static void a_return_to_another_place_takes_its_flags_there(void **state)
     assert_true(joined(rig));
 }
 
+typedef struct Returning {
+    const char *name;
+    const uint8_t *code, *end;
+    uint32_t undefined;
+} Returning;
+
+#define RETURNING(name, undefined) {#name, name, name##_end, undefined}
+
+static const Returning returning[] = {
+    RETURNING(returns_add, 0),
+    RETURNING(returns_add_lost, 0),
+    RETURNING(returns_add_both_lost, 0),
+    RETURNING(returns_add_byte, 0),
+    RETURNING(returns_sub_word, 0),
+    RETURNING(returns_sub_immediate, 0),
+    RETURNING(returns_compare, 0),
+    RETURNING(returns_compare_immediate, 0),
+    RETURNING(returns_compare_spilled, 0),
+    RETURNING(returns_compare_spilled_kept, 0),
+    RETURNING(returns_test, RFLAGS_AF),
+    RETURNING(returns_and_lost, RFLAGS_AF),
+    RETURNING(returns_xor, RFLAGS_AF),
+    RETURNING(returns_stack, 0),
+    RETURNING(returns_stack_lost, 0),
+    RETURNING(returns_stack_by_register, 0),
+    RETURNING(returns_branch, 0),
+    RETURNING(returns_call, 0),
+    RETURNING(returns_shift, RFLAGS_AF),
+    RETURNING(returns_vector, 0),
+    RETURNING(returns_increment, 0),
+};
+
+static void a_return_to_another_place_takes_the_flags_of_any_instruction_there(void **state)
+{
+    Rig *rig = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(returning); i++) {
+        const Returning *r = &returning[i];
+        const CpuState *s = rig_state(rig, 0);
+
+        rig_enable_units(rig, 64, XCR0_X87 | XCR0_SSE);
+        rig_code(rig, r->code, (size_t)(r->end - r->code));
+        s = rig_state(rig, 0);
+        assert_int_equal(rig_run(rig, 0), -1);
+        if (s->gpr[GPR_R12] & RFLAGS_ARITH & ~r->undefined)
+            fail_msg("%s: flags %lx differ", r->name, (unsigned long)s->gpr[GPR_R12]);
+        assert_int_equal(gpr(rig, GPR_R13), 4000 / 8);
+    }
+    assert_true(joined(rig));
+}
+
+/* Down from RCX, which is compared with RSI. */
+static int run_faulting(Rig *rig, uint64_t rcx, uint64_t rsi)
+{
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, faulting);
+    rig_mode(rig, 0, 64);
+    s->gpr[GPR_RBX] = RIG_DATA;
+    s->gpr[GPR_RCX] = rcx;
+    s->gpr[GPR_RSI] = rsi;
+    return rig_run(rig, 0);
+}
+
+static void a_fault_in_front_of_a_return_has_the_flags_of_before(void **state)
+{
+    static const struct {
+        uint64_t rsi, flags;
+    } cases[] = {{512, RFLAGS_CF | RFLAGS_PF}, {511, RFLAGS_ZF | RFLAGS_PF}, {510, 0}, {508, RFLAGS_PF}};
+    Rig *rig = *state;
+    uint64_t *pte = (uint64_t *)rig_mem(rig, 0x1000) + RIG_DATA / 0x1000;
+
+    assert_int_equal(run_faulting(rig, 1500, 0), -1);
+    assert_true(joined(rig));
+    *pte &= ~1ull;
+    for (unsigned i = 0; i < 4 * G_N_ELEMENTS(cases); i++) {
+        const uint64_t *frame; /* error code, RIP, CS, RFLAGS */
+
+        /* In any of the turns within the unit. */
+        assert_int_equal(run_faulting(rig, 1500 + i / 4, cases[i % 4].rsi), 14);
+        assert_int_equal(gpr(rig, GPR_RCX), 511);
+        frame = rig_mem(rig, rig_state(rig, 0)->gpr[GPR_RSP]);
+        assert_int_equal(frame[3] & (RFLAGS_CF | RFLAGS_ZF | RFLAGS_PF), cases[i % 4].flags);
+    }
+}
+
 static void code_written_far_behind_the_begin_of_a_path_is_seen(void **state)
 {
     Rig *rig = *state;
@@ -236,6 +361,8 @@ int main(void)
         PATH_CASE(jumps_calls_and_returns_are_within_one_unit),
         PATH_CASE(a_path_is_left_where_a_branch_goes_the_other_way),
         PATH_CASE(a_return_to_another_place_takes_its_flags_there),
+        PATH_CASE(a_return_to_another_place_takes_the_flags_of_any_instruction_there),
+        PATH_CASE(a_fault_in_front_of_a_return_has_the_flags_of_before),
         PATH_CASE(code_written_far_behind_the_begin_of_a_path_is_seen),
         PATH_CASE(a_circle_that_joins_its_backward_jump_looks_at_requests),
         PATH_CASE(a_short_loop_ends_in_any_of_its_turns),
