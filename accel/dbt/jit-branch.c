@@ -16,10 +16,14 @@
  * A unit counts its runs behind all that, or in front of loading flags, until its block is hot, and while its sites are
  * watched: see jit-path.c and jit-site.c.
  *
+ * An indirect branch through a constant address has an exit of its own for what was there when the unit was made, behind a
+ * comparison; others, and those for whom that changes, look in the jump cache.
+ *
  * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
  * has a unit the jump is patched.
  */
 #include "accel/dbt/jit-translate.h"
+#include "accel/dbt/op-util.h"
 
 #define FRAME JIT_FRAME
 #define MODE_AREA(t, mode_index, field)                                                                                \
@@ -89,6 +93,7 @@ static JitExit *emit_exit(JitTranslator *t, uint64_t rip, uint8_t cc)
 
     jit_emit_x87_note(t, t->hot);
     exit = new_exit(t, rip);
+    exit->in_frame = t->hands_flags_over && t->index + 1 == t->count;
     exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
     return exit;
 }
@@ -194,7 +199,7 @@ static bool goes_back(const JitTranslator *t)
         if (in->dec.raw.imm[0].is_relative && jit_branch_target(in) <= begin)
             return true;
     }
-    return false;
+    return t->predicted && t->predicted <= begin;
 }
 
 void jit_emit_entries(JitTranslator *t)
@@ -280,6 +285,39 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
+uint64_t jit_predict(const JitTranslator *t)
+{
+    const JitInsn *last = &t->insns[t->count - 1];
+    uint64_t target;
+
+    if (!t->has_sites || t->is32 || (last->emit != jit_emit_jmp && last->emit != jit_emit_call) || !jit_peek(t, last, &target) ||
+        !is_canonical(target))
+        return 0;
+    return target;
+}
+
+/*
+ * To the address in HOST_ADDR, which is the predicted one most of the time: tables for dynamic linking, and pointers to functions
+ * that are chosen once, hardly ever change. A unit that is moved takes the target with it, as libraries lie at the same distance
+ * from each other wherever they are.
+ */
+static void emit_predicted(JitTranslator *t)
+{
+    uint64_t target = t->predicted;
+
+    if (!target)
+        return;
+    if ((int64_t)target == (int32_t)target) {
+        emit_rr(t->hot, true, 0x81, 7, HOST_ADDR); /* cmp */
+        emit32(t->hot, (uint32_t)target);
+        jit_note_address(t, t->hot, JIT_ADDRESS_32_SIGNED);
+    } else {
+        jit_emit_mov_address(t, t->hot, HOST_TEMP, target);
+        emit_rr(t->hot, true, HOST_CMP, HOST_ADDR, HOST_TEMP);
+    }
+    emit_exit(t, target, HOST_E)->in_frame = true;
+}
+
 /* The operand of an indirect branch in host; false: not by inline code. */
 static bool emit_load_target(JitTranslator *t, const JitInsn *in, uint8_t host)
 {
@@ -308,6 +346,7 @@ bool jit_emit_jmp(JitTranslator *t, const JitInsn *in)
     }
     if (!emit_load_target(t, in, HOST_ADDR))
         return false;
+    emit_predicted(t);
     jit_emit_indirect(t);
     return true;
 }
@@ -346,6 +385,7 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
         emit_push_return(t, in);
         emit_load_target(t, in, HOST_ADDR);
     }
+    emit_predicted(t);
     jit_emit_indirect(t);
     return true;
 }

@@ -81,22 +81,29 @@ static bool leaves_sight(const ZydisDecodedInstruction *dec)
     }
 }
 
+/* The instruction there, if it can be looked at; the bytes it is made of go to the caller's LOOK_BYTES. */
+static bool decode_at(JitTranslator *t, uint64_t rip, ZydisDecodedInstruction *dec, uint8_t *bytes)
+{
+    unsigned len;
+    const uint8_t *host = code_host(t->jit->v, rip, &len);
+
+    if (!host)
+        return false;
+    len = MIN(len, LOOK_BYTES);
+    memcpy(bytes, host, len);
+    return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder[t->is32], NULL, bytes, len, dec));
+}
+
 static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
 {
     uint32_t need = 0, unknown = RFLAGS_ARITH;
 
     for (unsigned n = 0; n < LOOK_INSNS && unknown; n++) {
-        unsigned len;
-        const uint8_t *host = code_host(t->jit->v, rip, &len);
         ZydisDecodedInstruction dec;
         uint8_t bytes[LOOK_BYTES];
         JitFlags flags;
 
-        if (!host)
-            break;
-        len = MIN(len, sizeof(bytes));
-        memcpy(bytes, host, len);
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&t->decoder[t->is32], NULL, bytes, len, &dec)))
+        if (!decode_at(t, rip, &dec, bytes))
             break;
         flags = jit_insn_flags(&dec, bytes);
         need |= flags.reads & unknown;
@@ -120,6 +127,24 @@ static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
             rip = (uint32_t)rip;
     }
     return need | unknown;
+}
+
+/*
+ * The unit ends at a known address where code goes on to an unknown one at once, an entry of a table for dynamic linking as a
+ * rule. That code would have to save the flags that this one knows how to note.
+ */
+static bool hands_flags_over(JitTranslator *t, JitEnd end)
+{
+    const JitInsn *last = &t->insns[t->count - 1];
+    uint64_t target = jit_branch_target(last);
+    ZydisDecodedInstruction dec;
+    uint8_t bytes[LOOK_BYTES];
+
+    if (end != JIT_END_NEXT || t->is32 || !last->dec.raw.imm[0].is_relative || last->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
+        return false;
+    if (decode_at(t, target, &dec, bytes) && dec.mnemonic == ZYDIS_MNEMONIC_ENDBR64)
+        target += dec.length;
+    return decode_at(t, target, &dec, bytes) && leaves_sight(&dec);
 }
 
 /* What a successor of the unit needs. */
@@ -162,7 +187,7 @@ static uint32_t needed_at_exits(JitTranslator *t, unsigned n, uint32_t live)
     case ZYDIS_CATEGORY_RET:
         return in->next ? jit_return_needs(t, n, live) : 0;
     default:
-        return in->dec.raw.imm[0].is_relative && !in->next ? needed_at(t, jit_branch_target(in)) : 0;
+        return in->dec.raw.imm[0].is_relative && !in->next && !t->hands_flags_over ? needed_at(t, jit_branch_target(in)) : 0;
     }
 }
 
@@ -171,15 +196,19 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
     const JitInsn *last = &t->insns[t->count - 1];
     uint32_t live = end == JIT_END_INTERPRETER ? RFLAGS_ARITH : 0;
 
+    bool in_frame;
+
+    t->hands_flags_over = hands_flags_over(t, end);
+    in_frame = end == JIT_END_INDIRECT || t->hands_flags_over;
     t->save_point = (int)t->count;
     t->flags_out = RFLAGS_ARITH;
-    if (end == JIT_END_INDIRECT) {
+    if (in_frame) {
         for (t->save_point = (int)t->count - 1; t->save_point >= 0; t->save_point--) {
             if (t->insns[t->save_point].flags.touches)
                 break;
         }
     }
-    t->remakes = end == JIT_END_INDIRECT && jit_remake_find(t);
+    t->remakes = in_frame && jit_remake_find(t);
     jit_returns_find(t);
     if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
         live = needed_at(t, last->rip + last->insn->len);

@@ -278,6 +278,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
         t->counts = block->sites_watched ? JIT_RUNS_WATCHED : 0;
     else
         t->counts = jit->v->accel->hot_after;
+    t->predicted = jit_predict(t);
     jit_groups_find(t);
     u->begin = t->hot->at;
     u->cold = t->cold->at;

@@ -128,6 +128,7 @@ struct JitTranslator {
     bool is32;
     bool has_sites;     /* else all accesses look in the tables: the code is not hot yet */
     uint32_t counts;    /* the unit counts so many runs and is left in front of the last; 0: none */
+    uint64_t predicted; /* where its indirect branch at the end went when it was made; 0: nobody knows */
     bool goes_back;     /* an exit may lead to its begin or lower: it looks for requests */
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
@@ -135,6 +136,7 @@ struct JitTranslator {
     bool remakes;        /* not they, but a note how to make them again */
     JitRemake remake;
     bool flags_in_frame; /* the instruction now emitted is behind that */
+    bool hands_flags_over; /* at its end, in the frame, to code that only passes them on */
     uint8_t exit_mode;   /* the vCPU's mode at exits emitted now */
     uint32_t live_in, flags_out, flags_undefined;
     bool x87;            /* an instruction before this one has loaded the x87 registers */
@@ -263,6 +265,8 @@ void jit_groups_find(JitTranslator *t);
 /* --- jit-fixed.c --- */
 /* Whether the operand is at a constant address, which *value is; FS and GS to be added. */
 bool jit_constant_address(const DbtInsn *insn, uint64_t rip, uint64_t *value);
+/* What a memory operand at a constant address has, if the TLB knows the page. */
+bool jit_peek(const JitTranslator *t, const JitInsn *in, uint64_t *value);
 /* host = that. */
 void jit_emit_constant(JitTranslator *t, JitEmit *e, uint8_t host, const DbtInsn *insn, uint64_t value);
 /* Checks it; *place is where it is. false: it crosses a page. */
@@ -329,6 +333,8 @@ void jit_emit_indirect(JitTranslator *t);
 /* In cold code: a unit without groups goes on from this instruction. The jump whose rel32 is at patch leads there
  * once there is one, and to what is emitted here until then: leaving for the dispatcher. */
 void jit_emit_plain_exit(JitTranslator *t, uint32_t patch);
+/* The target of the indirect branch at the unit's end, very probably; 0: who knows. */
+uint64_t jit_predict(const JitTranslator *t);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
 /* mov [frame.flags], flags; HOST_ADDR is lost. */

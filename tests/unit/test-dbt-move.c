@@ -85,6 +85,34 @@ static void code_runs_at_any_address_and_is_translated_a_few_times_only(void **s
     assert_true(v->jit->stats.units < 3 * units);
 }
 
+/* Jumps through a table beside it, to where RAX is. */
+GUEST(through_a_table, "mov $40, %ecx\n"
+                       "1: lea 2f(%rip), %rax\n mov %rax, through_a_table + 0x10000(%rip)\n"
+                       "jmp *through_a_table + 0x10000(%rip)\n ud2\n .skip 4096\n"
+                       "2: lea 2b(%rip), %rbx\n dec %ecx\n jnz 1b\n");
+
+static void what_a_table_is_expected_to_say_moves_with_the_code(void **state)
+{
+    Rig *rig = *state;
+    DbtVcpu *v = rig->machine->vcpus[0]->accel;
+    CpuState *s = rig_state(rig, 0);
+
+    v->accel->translate_after = 2;
+    v->accel->hot_after = 8;
+    RIG_LOAD(rig, through_a_table);
+    map_elsewhere(rig);
+    for (unsigned round = 0; round < 4; round++) {
+        for (size_t i = 0; i < G_N_ELEMENTS(elsewhere); i++) {
+            rig_mode(rig, 0, 64);
+            s->rip = elsewhere[i] + RIG_CODE;
+            assert_int_equal(rig_run(rig, 0), -1);
+            assert_true(s->gpr[GPR_RAX] == s->gpr[GPR_RBX] && s->gpr[GPR_RBX] >> 13 == s->rip >> 13);
+        }
+    }
+    if (v->jit)
+        assert_true(v->jit->stats.moved > 10);
+}
+
 static void two_processes_do_not_take_their_code_from_each_other_for_ever(void **state)
 {
     Rig *rig = *state;
@@ -113,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_CASE(code_runs_at_any_address_and_is_translated_a_few_times_only),
+        RIG_CASE(what_a_table_is_expected_to_say_moves_with_the_code),
         RIG_CASE(two_processes_do_not_take_their_code_from_each_other_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

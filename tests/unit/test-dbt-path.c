@@ -96,6 +96,15 @@ GUEST(rewritten, "mov $20000, %ecx\n xor %eax, %eax\n 1: call 3f\n cmp $10000, %
                  " 2: dec %ecx\n jnz 1b\n jmp 9f\n .skip 64\n 3: .byte 0x05\n 4: .long 1\n ret\n 9:");
 /* For ever: down by a jump, and up by another. */
 GUEST(circle, "mov $0x20000, %ebx\n jmp 1f\n 2: incl (%rbx)\n jmp 1f\n ud2\n 1: dec %rcx\n jmp 2b");
+/* Through a table for dynamic linking in another page, with CF set in the lower half of the turns. EAX and EDX count CF in what
+ * the table leads to until the 15001st turn, and from then on. */
+GUEST(linked, "mov $20000, %ecx\n xor %eax, %eax\n xor %edx, %edx\n lea 5f(%rip), %rbx\n mov %rbx, 0x20100\n"
+              "1: cmp $10000, %ecx\n call 3f\n cmp $5000, %ecx\n jne 2f\n lea 6f(%rip), %rbx\n mov %rbx, 0x20100\n"
+              "2: dec %ecx\n jnz 1b\n jmp 9f\n"
+              "5: adc $0, %eax\n ret\n 6: adc $0, %edx\n ret\n .skip 4096\n 3: jmp *0x20100\n 9:");
+/* For ever, up and down through such tables. */
+GUEST(linked_circle, "lea 2f(%rip), %rax\n mov %rax, 0x20100\n lea 1f(%rip), %rax\n mov %rax, 0x20108\n"
+                     "1: incl 0x20000\n jmp *0x20100\n .skip 4096\n 2: dec %rcx\n jmp *0x20108\n");
 
 /* Adds 3 to each of RCX words from RBX on, and 1 to the word behind each: EDX is the sum of the first. */
 GUEST(words, "xor %edx, %edx\n 1: addl $3, (%rbx)\n add (%rbx), %edx\n incl 4(%rbx)\n add $8, %rbx\n dec %ecx\n jnz 1b");
@@ -328,6 +337,55 @@ static void a_circle_that_joins_its_backward_jump_looks_at_requests(void **state
     assert_true(joined(rig));
 }
 
+/* What the block at this address jumps to through memory is linked like any other successor, if it is translated. */
+static bool goes_on_directly(Rig *rig, uint64_t gpa, uint64_t target)
+{
+    const DbtJit *jit = vcpu_of(rig)->jit;
+    const DbtBlock *b = dbt_block_known(vcpu_of(rig), gpa, 64);
+
+    if (!jit || vcpu_of(rig)->accel->lock_step)
+        return true;
+    for (uint32_t i = 0; b && b->units && i < b->units->exit_count; i++) {
+        const JitExit *exit = &jit->exits[b->units->first_exit + i];
+
+        if (exit->rip == target && exit->linked)
+            return true;
+    }
+    return false;
+}
+
+static void a_jump_through_a_table_follows_what_the_table_says(void **state)
+{
+    const size_t size = (size_t)(linked_end - linked), stub = size - 7, functions = stub - 4096 - 8;
+    Rig *rig = *state;
+
+    assert_int_equal(RIG_RUN(rig, 64, linked), -1);
+    assert_int_equal(gpr(rig, GPR_RAX), 5000);
+    assert_int_equal(gpr(rig, GPR_RDX), 4999);
+    assert_true(goes_on_directly(rig, RIG_CODE + stub, RIG_CODE + functions));
+}
+
+static void a_circle_through_tables_looks_at_requests(void **state)
+{
+    const size_t size = (size_t)(linked_circle_end - linked_circle), second = size - 10, first = second - 4096 - 14;
+    Rig *rig = *state;
+    Vcpu *vcpu = rig->machine->vcpus[0];
+    uint32_t *turns = rig_mem(rig, RIG_DATA);
+    pthread_t thread;
+
+    *turns = 0;
+    RIG_LOAD(rig, linked_circle);
+    rig_mode(rig, 0, 64);
+    vcpu_take_requests(vcpu, ~0u);
+    assert_true(thread_create(&thread, "circle", rig_run_until_told, vcpu, NULL));
+    while (__atomic_load_n(turns, __ATOMIC_RELAXED) < TURNS)
+        sched_yield();
+    vcpu_request(vcpu, VCPU_REQ_PAUSE);
+    pthread_join(thread, NULL);
+    assert_true(goes_on_directly(rig, RIG_CODE + first, RIG_CODE + second));
+    assert_true(goes_on_directly(rig, RIG_CODE + second, RIG_CODE + first));
+}
+
 static void pieces_decoded_again_are_where_they_were(void **state)
 {
     Rig *rig = *state;
@@ -364,6 +422,8 @@ int main(void)
         PATH_CASE(a_return_to_another_place_takes_the_flags_of_any_instruction_there),
         PATH_CASE(a_fault_in_front_of_a_return_has_the_flags_of_before),
         PATH_CASE(code_written_far_behind_the_begin_of_a_path_is_seen),
+        PATH_CASE(a_jump_through_a_table_follows_what_the_table_says),
+        PATH_CASE(a_circle_through_tables_looks_at_requests),
         PATH_CASE(a_circle_that_joins_its_backward_jump_looks_at_requests),
         PATH_CASE(a_short_loop_ends_in_any_of_its_turns),
         PATH_CASE(a_fault_in_a_later_turn_has_the_state_of_that_turn),
