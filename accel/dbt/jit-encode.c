@@ -5,8 +5,8 @@
  *
  * Which instructions may run so is decided by kind: unprivileged, with registers, one memory operand
  * in ModRM and immediates, and no effect but on those and arithmetic flags. All of it is read from
- * Zydis' tables. Guest registers that are in the frame take the place of a scratch register for this
- * instruction; where there are too few, the interpreter runs it.
+ * Zydis' tables. Of guest registers that are in the frame one may be the memory operand where the instruction has no
+ * other (jit-frame.c); each other one has a scratch register for this instruction; where there are too few, the interpreter runs it.
  */
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"
@@ -171,13 +171,15 @@ bool jit_can_reencode(const JitTranslator *t, const JitInsn *in)
 
 /* The fields of the new encoding. */
 typedef struct Fields {
-    uint8_t reg, rm, vvvv, opcode_reg;
+    uint8_t opcode, reg, rm, vvvv, opcode_reg;
     bool opcode_has_reg, memory;
     bool need_rex, no_rex; /* SPL..DIL; AH..BH */
     uint8_t swapped;       /* AL..BL stands for AH..BH, HOST_NO_REG: none does */
     bool has_gpr;
     bool zeroing;
     HostAddress at;        /* the memory operand */
+    const ZydisDecodedOperand *in_frame; /* the register that is it; NULL: none */
+    bool reversed;         /* what was in rm is in reg, and the other way round */
     uint8_t pool[2];       /* scratch registers not given away */
     unsigned pool_count;
     struct {
@@ -188,9 +190,10 @@ typedef struct Fields {
 } Fields;
 
 /* Some of what the register has is needed, or stays. BSF and BSR of zero change nothing, of which Zydis does not know. */
-static bool is_kept(const JitInsn *in, const ZydisDecodedOperand *op)
+bool jit_register_is_kept(const JitInsn *in, const ZydisDecodedOperand *op)
 {
-    return op->size < 32 || op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE) ||
+    return op->size < 32 || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) ||
+           op->actions & (ZYDIS_OPERAND_ACTION_MASK_READ | ZYDIS_OPERAND_ACTION_CONDWRITE) ||
            in->dec.mnemonic == ZYDIS_MNEMONIC_BSF || in->dec.mnemonic == ZYDIS_MNEMONIC_BSR;
 }
 
@@ -198,11 +201,12 @@ static bool is_kept(const JitInsn *in, const ZydisDecodedOperand *op)
 static uint8_t assign(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
 {
     uint8_t guest = native_gpr_number(op->reg.value);
-    bool written = op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     unsigned i;
 
     if (!jit_is_spilled(guest))
         return jit_host(guest);
+    if (op == f->in_frame)
+        return GPR_RSP;
     for (i = 0; i < f->spilled_count && f->spilled[i].guest != guest; i++)
         ;
     if (i == f->spilled_count) {
@@ -213,18 +217,9 @@ static uint8_t assign(Fields *f, const JitInsn *in, const ZydisDecodedOperand *o
         f->spilled[i].load = f->spilled[i].store = false;
         f->spilled_count++;
     }
-    f->spilled[i].load |= (is_kept(in, op) || !written) && !f->zeroing;
-    f->spilled[i].store |= written;
+    f->spilled[i].load |= jit_register_is_kept(in, op) && !f->zeroing;
+    f->spilled[i].store |= op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     return f->spilled[i].host;
-}
-
-/* xor r, r and sub r, r, which read nothing. */
-static bool is_zeroing(const JitInsn *in)
-{
-    return (in->dec.mnemonic == ZYDIS_MNEMONIC_XOR || in->dec.mnemonic == ZYDIS_MNEMONIC_SUB) &&
-           in->dec.operand_width >= 32 && in->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           in->operands[0].reg.value == in->operands[1].reg.value;
 }
 
 static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperand *op)
@@ -253,10 +248,10 @@ static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperan
     f->has_gpr |= is_gpr(op->reg.value);
     switch (op->encoding) {
     case ZYDIS_OPERAND_ENCODING_MODRM_REG:
-        f->reg = host;
+        *(f->reversed ? &f->rm : &f->reg) = host;
         break;
     case ZYDIS_OPERAND_ENCODING_MODRM_RM:
-        f->rm = host;
+        *(f->reversed ? &f->reg : &f->rm) = host;
         break;
     case ZYDIS_OPERAND_ENCODING_NDSNDD:
         f->vvvv = host;
@@ -271,14 +266,25 @@ static bool fill_register(Fields *f, const JitInsn *in, const ZydisDecodedOperan
     return true;
 }
 
+static void set_frame_address(Fields *f)
+{
+    f->memory = true;
+    f->at = (HostAddress){GPR_RSP, HOST_NO_REG, 0, jit_spill_slot(native_gpr_number(f->in_frame->reg.value))};
+}
+
 /* place: of the memory operand; NULL: there is none. */
-static bool fill_fields(Fields *f, const JitInsn *in, const JitPlace *place)
+static bool fill_fields(const JitTranslator *t, Fields *f, const JitInsn *in, const JitPlace *place)
 {
     const ZydisDecodedInstruction *dec = &in->dec;
 
     *f = (Fields){.reg = dec->raw.modrm.reg, .rm = dec->raw.modrm.rm, .pool = {HOST_TEMP, HOST_ADDR}, .swapped = HOST_NO_REG};
+    f->opcode = dec->opcode;
     f->memory = place != NULL;
-    f->zeroing = !place && is_zeroing(in);
+    if (!place)
+        f->in_frame = jit_frame_operand(t, in, &f->reversed, &f->opcode);
+    if (f->in_frame)
+        set_frame_address(f);
+    f->zeroing = !place && jit_is_zeroing(in);
     f->pool_count = 2;
     if (place) {
         f->at = place->at;
@@ -336,7 +342,7 @@ static void emit_legacy(JitEmit *e, const Fields *f, const JitInsn *in)
         emit8(e, 0x38);
     if (dec->opcode_map == ZYDIS_OPCODE_MAP_0F3A)
         emit8(e, 0x3a);
-    emit8(e, f->opcode_has_reg ? (dec->opcode & ~7) | (f->opcode_reg & 7) : dec->opcode);
+    emit8(e, f->opcode_has_reg ? (f->opcode & ~7) | (f->opcode_reg & 7) : f->opcode);
     emit_modrm_and_imm(e, f, in);
 }
 
@@ -435,7 +441,7 @@ static bool emit_memory(JitTranslator *t, const JitInsn *in, const ZydisDecodedO
     /* A register that is swapped must not be part of the address. */
     if (f->swapped != HOST_NO_REG)
         return in->dec.mnemonic != ZYDIS_MNEMONIC_CMPXCHG && jit_emit_operand(t, in, mem->size / 8, write);
-    return jit_emit_place(t, in, mem->size / 8, write, f->spilled_count, &place) && fill_fields(f, in, &place);
+    return jit_emit_place(t, in, mem->size / 8, write, f->spilled_count, &place) && fill_fields(t, f, in, &place);
 }
 
 bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
@@ -445,7 +451,9 @@ bool jit_emit_reencoded(JitTranslator *t, const JitInsn *in)
     JitPlace place = {{HOST_ADDR, HOST_NO_REG, 0, 0}, HOST_TEMP};
     Fields f;
 
-    if (!fill_fields(&f, in, mem ? &place : NULL))
+    if (!mem && jit_emit_frame_constant(t, in))
+        return true;
+    if (!fill_fields(t, &f, in, mem ? &place : NULL))
         return false;
     if (mem && !emit_memory(t, in, mem, &f))
         return false;

@@ -280,6 +280,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
         t->counts = jit->v->accel->hot_after;
     t->predicted = jit_predict(t);
     jit_groups_find(t);
+    jit_frame_note_writes(t);
     u->begin = t->hot->at;
     u->cold = t->cold->at;
     u->fixed = t->is32 || block->crosses;

@@ -142,6 +142,7 @@ struct JitTranslator {
     bool x87;            /* an instruction before this one has loaded the x87 registers */
     uint32_t x87_note;   /* what has to get into JitArea.x87_note before anyone looks; 0: nothing */
     uint8_t vectors;     /* JIT_VECTORS_* that instructions before this one have loaded */
+    uint32_t frame_written; /* guest registers the unit writes: bits */
 
     JitGroup groups[BLOCK_MAX_INSNS];
     unsigned group_count;
@@ -317,6 +318,19 @@ const ZydisDecodedOperand *jit_memory_operand(const JitInsn *in);
 bool jit_can_reencode(const JitTranslator *t, const JitInsn *in);
 /* What it needs to be loaded: JIT_VECTORS_*. */
 uint8_t jit_uses_vectors(const JitInsn *in);
+/* Some of what the register has is needed for the instruction, or stays. */
+bool jit_register_is_kept(const JitInsn *in, const ZydisDecodedOperand *op);
+
+/* --- jit-frame.c --- */
+/* Fills frame_written. */
+void jit_frame_note_writes(JitTranslator *t);
+/* A register in the frame that can be the memory operand of an instruction without one; NULL: none can. *reversed: ModRM.reg
+ * and ModRM.rm change places, and *opcode is the opcode then. */
+const ZydisDecodedOperand *jit_frame_operand(const JitTranslator *t, const JitInsn *in, bool *reversed, uint8_t *opcode);
+/* A constant for a register in the frame, with one store. false: the instruction is not that, and nothing was emitted. */
+bool jit_emit_frame_constant(JitTranslator *t, const JitInsn *in);
+/* xor r, r and its like. */
+bool jit_is_zeroing(const JitInsn *in);
 
 /* --- jit-branch.c --- */
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in);

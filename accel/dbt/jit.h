@@ -14,6 +14,7 @@
  *     jit-remake.c     flags that are made again when somebody wants them
  *     jit-return.c     returns within a path
  *     jit-encode.c     an instruction with its registers mapped and its memory operand replaced
+ *     jit-frame.c      registers in the frame that can be that operand
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-fixed.c      those without a register: constant, or near the base of FS or GS
  *     jit-group.c      accesses that share one look
