@@ -5,8 +5,8 @@
  *
  * Which instructions may run so is decided by kind: unprivileged, with registers, one memory operand
  * in ModRM and immediates, and no effect but on those and arithmetic flags. All of it is read from
- * Zydis' tables. Of guest registers that are in the frame one may be the memory operand where the instruction has no
- * other (jit-frame.c); each other one has a scratch register for this instruction; where there are too few, the interpreter runs it.
+ * Zydis' tables. A guest register that is in the frame may be the memory operand where the instruction has no other
+ * (jit-frame.c), or takes the place of a scratch register for this instruction; where there are too few, the interpreter runs it.
  */
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"

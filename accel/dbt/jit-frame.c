@@ -12,20 +12,48 @@
  *     XCHG                   locks
  *     EVEX                   the bit for rounding is that for broadcasts
  *
- * So do others for what they cost. Processors give a load the register of the store just before it (Intel's since Golden Cove, AMD's
- * since Zen 2), so that registers in the frame cost no latency; but on a Sapphire Rapids only loads of all 64 bits by MOV or by ALU
- * operations with two operands: a chain of loads, additions and stores takes 1 cycle a round, of additions to memory 7, with a load of 32 bits
- * 6, with ADC, CMOV or CMP from memory 7. So other forms are for registers the unit does not write.
+ * So do others for what they cost. Processors give a load the register of the store just before it (Intel's since Golden
+ * Cove, AMD's since Zen 2), so that registers in the frame cost no latency; but on a Sapphire Rapids only loads of all 64 bits, by MOV
+ * or ALU operations with two operands: a chain of loads, additions and stores takes 1 cycle a round, of additions to memory
+ * 7, with a load of 32 bits 6, with ADC, CMOV or CMP from memory 7. So other forms are for registers to which the unit
+ * writes constants at most: no chain goes through them.
  */
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"
 
+/* xor r, r and sub r, r, which read nothing. */
+bool jit_is_zeroing(const JitInsn *in)
+{
+    return (in->dec.mnemonic == ZYDIS_MNEMONIC_XOR || in->dec.mnemonic == ZYDIS_MNEMONIC_SUB) &&
+           in->dec.operand_width >= 32 && in->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           in->operands[0].reg.value == in->operands[1].reg.value;
+}
+
+/* The first operand becomes this constant. */
+static bool makes_constant(const JitInsn *in, uint64_t *value)
+{
+    const ZydisDecodedOperand *with = &in->operands[1];
+
+    *value = 0;
+    if (jit_is_zeroing(in))
+        return true;
+    if (in->dec.mnemonic != ZYDIS_MNEMONIC_MOV || in->dec.operand_width < 32 || with->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        return false;
+    *value = in->dec.operand_width == 32 ? (uint32_t)with->imm.value.u : with->imm.value.u;
+    return true;
+}
+
 void jit_frame_note_writes(JitTranslator *t)
 {
+    uint64_t value;
+
     t->frame_written = 0;
     for (unsigned i = 0; i < t->count; i++) {
         const JitInsn *in = &t->insns[i];
 
+        if (makes_constant(in, &value))
+            continue;
         for (unsigned j = 0; j < in->dec.operand_count; j++) {
             const ZydisDecodedOperand *op = &in->operands[j];
             uint8_t guest = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(op->reg.value) : INSN_NO_REG;
@@ -154,41 +182,21 @@ const ZydisDecodedOperand *jit_frame_operand(const JitTranslator *t, const JitIn
     return op;
 }
 
-/* xor r, r and sub r, r, which read nothing. */
-bool jit_is_zeroing(const JitInsn *in)
-{
-    return (in->dec.mnemonic == ZYDIS_MNEMONIC_XOR || in->dec.mnemonic == ZYDIS_MNEMONIC_SUB) &&
-           in->dec.operand_width >= 32 && in->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           in->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-           in->operands[0].reg.value == in->operands[1].reg.value;
-}
-
 /* Nobody needs a flag the instruction changes. */
 static bool flags_are_dead_behind(const JitTranslator *t)
 {
     return t->index + 1 < t->count && (int)t->index != t->save_point && !t->insns[t->index + 1].live;
 }
 
-/* The first operand becomes a constant. */
-static bool is_constant(const JitTranslator *t, const JitInsn *in, uint64_t *value)
-{
-    const ZydisDecodedOperand *with = &in->operands[1];
-
-    *value = 0;
-    if (jit_is_zeroing(in))
-        return flags_are_dead_behind(t);
-    if (in->dec.mnemonic != ZYDIS_MNEMONIC_MOV || in->dec.operand_width < 32 || with->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
-        return false;
-    *value = in->dec.operand_width == 32 ? (uint32_t)with->imm.value.u : with->imm.value.u;
-    return true;
-}
-
 bool jit_emit_frame_constant(JitTranslator *t, const JitInsn *in)
 {
-    uint8_t guest = in->operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(in->operands[0].reg.value) : INSN_NO_REG;
+    const ZydisDecodedOperand *to = &in->operands[0];
+    uint8_t guest = to->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(to->reg.value) : INSN_NO_REG;
     uint64_t value;
 
-    if (!jit_is_spilled(guest) || !is_constant(t, in, &value) || (int64_t)value != (int32_t)value)
+    if (!jit_is_spilled(guest) || !makes_constant(in, &value) || (int64_t)value != (int32_t)value)
+        return false;
+    if (jit_is_zeroing(in) && !flags_are_dead_behind(t))
         return false;
     emit_rm(t->hot, true, 0xc7, 0, GPR_RSP, jit_spill_slot(guest)); /* mov qword, imm32 */
     emit32(t->hot, (uint32_t)value);

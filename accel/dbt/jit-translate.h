@@ -142,7 +142,7 @@ struct JitTranslator {
     bool x87;            /* an instruction before this one has loaded the x87 registers */
     uint32_t x87_note;   /* what has to get into JitArea.x87_note before anyone looks; 0: nothing */
     uint8_t vectors;     /* JIT_VECTORS_* that instructions before this one have loaded */
-    uint32_t frame_written; /* guest registers the unit writes: bits */
+    uint32_t frame_written; /* guest registers the unit writes, not counting constants: bits */
 
     JitGroup groups[BLOCK_MAX_INSNS];
     unsigned group_count;
