@@ -16,7 +16,7 @@
  */
 #include "accel/dbt/jit-translate.h"
 
-#define LOOK_INSNS 16
+#define LOOK_INSNS 24 /* compilers keep CF for long without knowing: INC and DEC of loops done by hand */
 #define LOOK_DEPTH 2
 #define LOOK_BYTES 15
 
