@@ -27,7 +27,8 @@
  * #GP the interpreter turns into the guest's (jit_signal).
  *
  * Entries are logged when filled. A CR3 write voids those of the lower half of the address space, and those of
- * the upper half unless all pages seen there were global. The logs may have an entry twice.
+ * the upper half unless all pages seen there were global. The logs may have an entry twice, and empty ones until a page is voided by
+ * itself, for which they are read.
  *
  * Owner: the vCPU's thread; others only within an exclusive section.
  */
@@ -173,17 +174,12 @@ static bool covers(const JitArea *area, uint32_t number, uint64_t page)
     return page - first_page(area, number) <= limit;
 }
 
-static JitSite *logged(JitArea *area, const JitSiteLog *log, uint32_t i)
-{
-    return &area->sites[log->slot[i]];
-}
-
 static void flush_half(JitArea *area, JitSiteLog *log)
 {
     if (!log->count)
         return;
     for (uint32_t i = 0; i < log->count; i++)
-        logged(area, log, i)->tag = JIT_SITE_NONE;
+        area->sites[log->slot[i]].tag = JIT_SITE_NONE;
     log->count = 0;
     memset(log->filter, 0, sizeof(log->filter));
 }
@@ -195,34 +191,49 @@ void jit_sites_flush(JitArea *area, bool upper)
         flush_half(area, &area->site_log[1]);
 }
 
+/* What is empty, or in the other half by now, is logged when it is filled again. */
+static bool stays_logged(const JitSite *site, unsigned half)
+{
+    return site->tag != JIT_SITE_NONE && site->tag >> 63 == half;
+}
+
 void jit_sites_flush_pages(JitArea *area, uint64_t first, uint64_t count)
 {
-    const JitSiteLog *log = &area->site_log[first >> 63];
-    unsigned bit = first >> GUEST_PAGE_BITS & (JIT_SITE_FILTER - 1);
+    unsigned half = first >> 63, bit = first >> GUEST_PAGE_BITS & (JIT_SITE_FILTER - 1);
+    JitSiteLog *log = &area->site_log[half];
+    uint32_t kept = 0;
 
     if (count == 1 && !(log->filter[bit / 64] >> bit % 64 & 1))
         return;
     for (uint32_t i = 0; i < log->count; i++) {
-        JitSite *site = logged(area, log, i);
+        uint32_t number = log->slot[i];
+        JitSite *site = &area->sites[number];
 
-        if (covers(area, log->slot[i], first) || first_page(area, log->slot[i]) - first < count << GUEST_PAGE_BITS)
+        if (covers(area, number, first) || first_page(area, number) - first < count << GUEST_PAGE_BITS)
             site->tag = JIT_SITE_NONE;
+        if (stays_logged(site, half))
+            log->slot[kept++] = number;
     }
+    log->count = kept;
 }
 
 void jit_sites_drop_host(const DbtMmu *mmu, JitArea *area, const uint8_t *host)
 {
     for (unsigned half = 0; half < 2; half++) {
-        const JitSiteLog *log = &area->site_log[half];
+        JitSiteLog *log = &area->site_log[half];
+        uint32_t kept = 0;
 
         for (uint32_t i = 0; i < log->count; i++) {
-            JitSite *site = logged(area, log, i);
+            uint32_t number = log->slot[i];
+            JitSite *site = &area->sites[number];
 
-            if ((covers(area, log->slot[i], (uintptr_t)host - site->delta) ||
-                 window_has(mmu, first_page(area, log->slot[i]) + site->delta)) &&
-                is_store(log->slot[i]))
+            if ((covers(area, number, (uintptr_t)host - site->delta) || window_has(mmu, first_page(area, number) + site->delta)) &&
+                is_store(number))
                 site->tag = JIT_SITE_NONE;
+            if (stays_logged(site, half))
+                log->slot[kept++] = number;
         }
+        log->count = kept;
     }
 }
 
