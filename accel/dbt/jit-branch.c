@@ -16,8 +16,9 @@
  * A unit counts its runs behind all that, or in front of loading flags, until its block is hot, and while its sites are
  * watched: see jit-path.c and jit-site.c.
  *
- * An indirect branch through a constant address has an exit of its own for what was there when the unit was made, behind a
- * comparison; others, and those for whom that changes, look in the jump cache.
+ * An indirect branch through a constant address, and a return whose place on the stack can be told at the unit's begin, has an exit
+ * of its own for what was there when the unit was made, behind a comparison; others, and those for whom that changes, look in the
+ * jump cache.
  *
  * An exit to a known address is a jump to its stub, which leaves with the exit's number; once the target
  * has a unit the jump is patched.
@@ -285,21 +286,31 @@ bool jit_emit_loop(JitTranslator *t, const JitInsn *in)
     return true;
 }
 
-uint64_t jit_predict(const JitTranslator *t)
+/* Where the indirect branch at the unit's end has its target from, if that is memory and can be told from here. */
+static bool find_pointer(const JitTranslator *t, uint64_t *address)
 {
     const JitInsn *last = &t->insns[t->count - 1];
-    uint64_t target;
+    const DbtInsn *insn = last->insn;
 
-    if (!t->has_sites || t->is32 || (last->emit != jit_emit_jmp && last->emit != jit_emit_call) || !jit_peek(t, last, &target) ||
-        !is_canonical(target))
+    if (last->emit == jit_emit_ret)
+        return jit_return_slot(t, address);
+    return (last->emit == jit_emit_jmp || last->emit == jit_emit_call) && insn->flags & INSN_MEM && insn->seg != SEG_FS &&
+           insn->seg != SEG_GS && jit_constant_address(insn, last->rip, address);
+}
+
+uint64_t jit_predict(const JitTranslator *t)
+{
+    uint64_t address, target;
+
+    if (!t->has_sites || t->is32 || !find_pointer(t, &address) || !jit_peek(t, address, &target) || !is_canonical(target))
         return 0;
     return target;
 }
 
 /*
  * To the address in HOST_ADDR, which is the predicted one most of the time: tables for dynamic linking, and pointers to functions
- * that are chosen once, hardly ever change. A unit that is moved takes the target with it, as libraries lie at the same distance
- * from each other wherever they are.
+ * that are chosen once, hardly ever change, and much of what is hot returns to one place. A unit that is moved takes the target with
+ * it, as libraries lie at the same distance from each other wherever they are.
  */
 static void emit_predicted(JitTranslator *t)
 {
@@ -443,7 +454,9 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
     if (in->next && !in->brief)
         emit_return_guard(t, in);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
-    if (!in->next)
-        jit_emit_indirect(t);
+    if (in->next)
+        return true;
+    emit_predicted(t);
+    jit_emit_indirect(t);
     return true;
 }

@@ -38,16 +38,11 @@ bool jit_constant_address(const DbtInsn *insn, uint64_t rip, uint64_t *value)
     return true;
 }
 
-bool jit_peek(const JitTranslator *t, const JitInsn *in, uint64_t *value)
+bool jit_peek(const JitTranslator *t, uint64_t address, uint64_t *value)
 {
-    const DbtInsn *insn = in->insn;
     unsigned size = jit_word(t);
-    uint64_t address;
-    const void *host;
+    const void *host = mmu_entry_host(t->jit->v->mmu->tables[2 * jit_context(t)], address, size);
 
-    if (!(insn->flags & INSN_MEM) || insn->seg == SEG_FS || insn->seg == SEG_GS || !jit_constant_address(insn, in->rip, &address))
-        return false;
-    host = mmu_entry_host(t->jit->v->mmu->tables[2 * jit_context(t)], address, size);
     if (host)
         *value = mmu_host_load(host, size);
     return host != NULL;

@@ -14,9 +14,17 @@
  * was pushed and popped; what else has changed meanwhile is kept in frame.remake by a store behind the instruction.
  *
  * Where flags are in frame.flags already the guard is as short. Elsewhere it leaves EFLAGS alone (jit-branch.c).
+ *
+ * A RET at the end of a path goes to an address nobody has promised. When a unit is made it is about to run, so the address is looked
+ * for on the stack, as far as RSP can be followed from here to there: jit_predict makes use of it.
  */
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"
+
+/* What one instruction may add to RSP: those of a unit together fit a displacement. */
+#define STEP_MAX (1 << 24)
+
+G_STATIC_ASSERT((int64_t)STEP_MAX * BLOCK_MAX_INSNS <= INT32_MAX);
 
 enum { FIRST, SECOND }; /* of JitInsn.keeps and frame.remake */
 
@@ -52,16 +60,42 @@ void jit_returns_find(JitTranslator *t)
     }
 }
 
-/* Whether all the instruction does to the stack pointer is to add *step. */
+/* Whether the instruction, which changes RSP, does that by adding *step. */
 static bool moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step)
 {
+    const ZydisDecodedOperand *with = &in->operands[1];
     int32_t word = (int32_t)jit_word(t);
+    int64_t sum;
 
     if (in->dec.operand_width != 64)
         return false;
-    *step = in->emit == jit_emit_push || in->emit == jit_emit_call ? -word : word + (in->emit == jit_emit_ret ? (int32_t)(in->insn->imm & 0xffff) : 0);
-    return in->emit == jit_emit_push || in->emit == jit_emit_call || in->emit == jit_emit_ret ||
-           (in->emit == jit_emit_pop && in->operands[0].reg.value != ZYDIS_REGISTER_RSP);
+    switch (in->dec.mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_CALL:
+        *step = -word;
+        return true;
+    case ZYDIS_MNEMONIC_POP:
+        *step = word;
+        return in->operands[0].reg.value != ZYDIS_REGISTER_RSP;
+    case ZYDIS_MNEMONIC_RET:
+        *step = word + (int32_t)(in->insn->imm & 0xffff);
+        return true;
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+        if (with->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            return false;
+        sum = in->dec.mnemonic == ZYDIS_MNEMONIC_ADD ? with->imm.value.s : -with->imm.value.s;
+        break;
+    case ZYDIS_MNEMONIC_LEA:
+        if (in->insn->base != GPR_RSP || in->insn->index != INSN_NO_REG || in->insn->addr_size != 8)
+            return false;
+        sum = (int64_t)in->insn->disp;
+        break;
+    default:
+        return false;
+    }
+    *step = (int32_t)sum;
+    return sum > -STEP_MAX && sum < STEP_MAX;
 }
 
 static bool changes(const JitInsn *in, uint8_t reg)
@@ -107,6 +141,21 @@ uint32_t jit_return_needs(JitTranslator *t, unsigned n, uint32_t live)
         maker->keeps |= lost_at(t, &maker->remake, &t->insns[i]);
     }
     return 0;
+}
+
+bool jit_return_slot(const JitTranslator *t, uint64_t *address)
+{
+    int32_t step;
+
+    *address = t->jit->v->state->gpr[GPR_RSP];
+    for (unsigned i = 0; i + 1 < t->count; i++) {
+        if (!changes(&t->insns[i], GPR_RSP))
+            continue;
+        if (!moves_stack(t, &t->insns[i], &step))
+            return false;
+        *address += (uint64_t)(int64_t)step;
+    }
+    return true;
 }
 
 void jit_emit_keep_operands(JitTranslator *t)

@@ -234,6 +234,8 @@ void jit_emit_flags_back(JitEmit *e);
 void jit_returns_find(JitTranslator *t);
 /* What is needed for whoever RET n returns to instead, where live flags are needed behind it. Decides on JitInsn.brief. */
 uint32_t jit_return_needs(JitTranslator *t, unsigned n, uint32_t live);
+/* Where the RET at the unit's end finds its return address, with the stack pointer of now; false: that is not to be told beforehand. */
+bool jit_return_slot(const JitTranslator *t, uint64_t *address);
 /* Behind an instruction: what of its operands will be lost. HOST_ADDR is lost. */
 void jit_emit_keep_operands(JitTranslator *t);
 /* Where the unit is left at the instruction now emitted: its flags in EFLAGS, if they are to be made again. HOST_TEMP is lost. */
@@ -266,8 +268,8 @@ void jit_groups_find(JitTranslator *t);
 /* --- jit-fixed.c --- */
 /* Whether the operand is at a constant address, which *value is; FS and GS to be added. */
 bool jit_constant_address(const DbtInsn *insn, uint64_t rip, uint64_t *value);
-/* What a memory operand at a constant address has, if the TLB knows the page. */
-bool jit_peek(const JitTranslator *t, const JitInsn *in, uint64_t *value);
+/* The word at a linear address, if the TLB knows the page. */
+bool jit_peek(const JitTranslator *t, uint64_t address, uint64_t *value);
 /* host = that. */
 void jit_emit_constant(JitTranslator *t, JitEmit *e, uint8_t host, const DbtInsn *insn, uint64_t value);
 /* Checks it; *place is where it is. false: it crosses a page. */

@@ -106,6 +106,16 @@ GUEST(linked, "mov $20000, %ecx\n xor %eax, %eax\n xor %edx, %edx\n lea 5f(%rip)
 GUEST(linked_circle, "lea 2f(%rip), %rax\n mov %rax, 0x20100\n lea 1f(%rip), %rax\n mov %rax, 0x20108\n"
                      "1: incl 0x20000\n jmp *0x20100\n .skip 4096\n 2: dec %rcx\n jmp *0x20108\n");
 
+/* Of a function in another page, with CF set in the lower half of the turns: from one place, and behind the 15000th turn from another.
+ * EAX and EDX count CF there. */
+GUEST(returner, "mov $20000, %ecx\n xor %eax, %eax\n xor %edx, %edx\n"
+                "1: cmp $5000, %ecx\n jna 2f\n call 3f\n 4: adc $0, %eax\n jmp 5f\n 2: call 3f\n adc $0, %edx\n"
+                "5: dec %ecx\n jnz 1b\n jmp 9f\n .skip 4096\n"
+                "3: push %rbx\n sub $40, %rsp\n mov %rcx, %rbx\n add $32, %rsp\n cmp $10000, %rbx\n lea 8(%rsp), %rsp\n pop %rbx\n ret\n 9:");
+/* For ever, from page to page by RET. */
+GUEST(return_circle, "lea 64(%rsp), %rsp\n 1: lea -64(%rsp), %rsp\n lea 2f(%rip), %rax\n incl 0x20000\n push %rax\n ret\n .skip 4096\n"
+                     " 2: sub $-128, %rsp\n lea 1b(%rip), %rax\n sub $64, %rsp\n dec %rcx\n push %rax\n ret\n");
+
 /* Adds 3 to each of RCX words from RBX on, and 1 to the word behind each: EDX is the sum of the first. */
 GUEST(words, "xor %edx, %edx\n 1: addl $3, (%rbx)\n add (%rbx), %edx\n incl 4(%rbx)\n add $8, %rbx\n dec %ecx\n jnz 1b");
 
@@ -318,25 +328,6 @@ static void code_written_far_behind_the_begin_of_a_path_is_seen(void **state)
     assert_true(joined(rig));
 }
 
-static void a_circle_that_joins_its_backward_jump_looks_at_requests(void **state)
-{
-    Rig *rig = *state;
-    Vcpu *vcpu = rig->machine->vcpus[0];
-    uint32_t *turns = rig_mem(rig, RIG_DATA);
-    pthread_t thread;
-
-    *turns = 0;
-    RIG_LOAD(rig, circle);
-    rig_mode(rig, 0, 64);
-    vcpu_take_requests(vcpu, ~0u);
-    assert_true(thread_create(&thread, "circle", rig_run_until_told, vcpu, NULL));
-    while (__atomic_load_n(turns, __ATOMIC_RELAXED) < TURNS)
-        sched_yield();
-    vcpu_request(vcpu, VCPU_REQ_PAUSE);
-    pthread_join(thread, NULL);
-    assert_true(joined(rig));
-}
-
 /* What the block at this address jumps to through memory is linked like any other successor, if it is translated. */
 static bool goes_on_directly(Rig *rig, uint64_t gpa, uint64_t target)
 {
@@ -365,16 +356,14 @@ static void a_jump_through_a_table_follows_what_the_table_says(void **state)
     assert_true(goes_on_directly(rig, RIG_CODE + stub, RIG_CODE + functions));
 }
 
-static void a_circle_through_tables_looks_at_requests(void **state)
+/* Runs what goes round for ever and counts at RIG_DATA until there is a request. */
+static void run_circle(Rig *rig)
 {
-    const size_t size = (size_t)(linked_circle_end - linked_circle), second = size - 10, first = second - 4096 - 14;
-    Rig *rig = *state;
     Vcpu *vcpu = rig->machine->vcpus[0];
     uint32_t *turns = rig_mem(rig, RIG_DATA);
     pthread_t thread;
 
     *turns = 0;
-    RIG_LOAD(rig, linked_circle);
     rig_mode(rig, 0, 64);
     vcpu_take_requests(vcpu, ~0u);
     assert_true(thread_create(&thread, "circle", rig_run_until_told, vcpu, NULL));
@@ -382,6 +371,46 @@ static void a_circle_through_tables_looks_at_requests(void **state)
         sched_yield();
     vcpu_request(vcpu, VCPU_REQ_PAUSE);
     pthread_join(thread, NULL);
+}
+
+static void a_circle_that_joins_its_backward_jump_looks_at_requests(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, circle);
+    run_circle(rig);
+    assert_true(joined(rig));
+}
+
+static void a_circle_through_tables_looks_at_requests(void **state)
+{
+    const size_t size = (size_t)(linked_circle_end - linked_circle), second = size - 10, first = second - 4096 - 14;
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, linked_circle);
+    run_circle(rig);
+    assert_true(goes_on_directly(rig, RIG_CODE + first, RIG_CODE + second));
+    assert_true(goes_on_directly(rig, RIG_CODE + second, RIG_CODE + first));
+}
+
+static void a_return_to_the_usual_place_is_linked_and_one_to_another_is_right(void **state)
+{
+    const size_t function = (size_t)(returner_end - returner) - 26, usual = 22;
+    Rig *rig = *state;
+
+    assert_int_equal(RIG_RUN(rig, 64, returner), -1);
+    assert_int_equal(gpr(rig, GPR_RAX), 4999);
+    assert_int_equal(gpr(rig, GPR_RDX), 5000);
+    assert_true(goes_on_directly(rig, RIG_CODE + function, RIG_CODE + usual));
+}
+
+static void a_circle_of_returns_looks_at_requests(void **state)
+{
+    const size_t second = (size_t)(return_circle_end - return_circle) - 20, first = 5;
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, return_circle);
+    run_circle(rig);
     assert_true(goes_on_directly(rig, RIG_CODE + first, RIG_CODE + second));
     assert_true(goes_on_directly(rig, RIG_CODE + second, RIG_CODE + first));
 }
@@ -424,6 +453,8 @@ int main(void)
         PATH_CASE(code_written_far_behind_the_begin_of_a_path_is_seen),
         PATH_CASE(a_jump_through_a_table_follows_what_the_table_says),
         PATH_CASE(a_circle_through_tables_looks_at_requests),
+        PATH_CASE(a_return_to_the_usual_place_is_linked_and_one_to_another_is_right),
+        PATH_CASE(a_circle_of_returns_looks_at_requests),
         PATH_CASE(a_circle_that_joins_its_backward_jump_looks_at_requests),
         PATH_CASE(a_short_loop_ends_in_any_of_its_turns),
         PATH_CASE(a_fault_in_a_later_turn_has_the_state_of_that_turn),
