@@ -442,6 +442,32 @@ static void a_fault_is_that_of_the_variable_it_belongs_to(void **state)
     }
 }
 
+#define PLACES 600u /* near a base; there are entries for fewer */
+
+static void there_may_be_more_places_near_a_base_than_entries(void **state)
+{
+    static const uint8_t add_rax_fs[] = {0x64, 0x48, 0x03, 0x04, 0x25}, wrfsbase_rbx[] = {0xf3, 0x48, 0x0f, 0xae, 0xd3};
+    g_autoptr(GByteArray) code = g_byte_array_new();
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t sum = 0x1122334455667788;
+
+    g_byte_array_append(code, wrfsbase_rbx, sizeof(wrfsbase_rbx));
+    for (uint32_t i = 0; i < PLACES; i++) {
+        uint32_t disp = i * JIT_BASE_BYTES;
+
+        g_byte_array_append(code, add_rax_fs, sizeof(add_rax_fs));
+        g_byte_array_append(code, (const uint8_t *)&disp, sizeof(disp));
+        *(uint64_t *)rig_mem(rig, RIG_DATA + disp) = i * i;
+        sum += i * i;
+    }
+    rig_code(rig, code->data, code->len);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(run(rig, RIG_DATA), -1);
+        assert_true(s->gpr[GPR_RAX] == sum);
+    }
+}
+
 GUEST(thread_stores, "wrfsbase %rbx\n add $1, %ecx\n mov %fs:0, %rdx\n add $1, %ecx\n mov %rax, %fs:8\n add $1, %ecx\n mov %rax, %fs:16");
 #define THREAD_STORES_STORE 20u
 
@@ -481,6 +507,7 @@ int main(void)
         RIG_CASE(what_has_no_register_goes_with_its_page),
         RIG_CASE(variables_of_a_page_are_where_they_are_alone),
         RIG_CASE(a_fault_is_that_of_the_variable_it_belongs_to),
+        RIG_CASE(there_may_be_more_places_near_a_base_than_entries),
         RIG_CASE(a_fault_near_a_base_is_that_of_its_access),
     };
 

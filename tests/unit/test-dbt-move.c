@@ -137,11 +137,36 @@ static void two_processes_do_not_take_their_code_from_each_other_for_ever(void *
     assert_int_equal(v->jit->stats.moved, moved);
 }
 
+GUEST(near_base, "incl %fs:near_base + 0x10008(%rip)\n mov %fs:near_base + 0x10008(%rip), %eax");
+
+/* What it counts is at 3 GiB and more; one GiB from there is other memory. */
+static void an_address_from_rip_and_a_base_moves_with_the_code(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    uint64_t *pdpt = rig_mem(rig, 0x3000);
+
+    RIG_LOAD(rig, near_base);
+    pdpt[1] = pdpt[3] = pdpt[0];
+    pdpt[2] = pdpt[4] = (RIG_DATA + 0x1000) | 7;
+    *(uint64_t *)rig_mem(rig, RIG_DATA + 0x1000) = 0x200000 | 0x87; /* a large page */
+    for (uint32_t round = 1; round < 9; round++) {
+        uint64_t at = (round & 1) * GIB;
+
+        rig_mode(rig, 0, 64);
+        s->rip = at + RIG_CODE;
+        s->seg[SEG_FS].base = 3 * GIB - at;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_RAX], round);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_CASE(code_runs_at_any_address_and_is_translated_a_few_times_only),
         RIG_CASE(what_a_table_is_expected_to_say_moves_with_the_code),
+        RIG_CASE(an_address_from_rip_and_a_base_moves_with_the_code),
         RIG_CASE(two_processes_do_not_take_their_code_from_each_other_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
