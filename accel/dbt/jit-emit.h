@@ -43,6 +43,7 @@ enum {
     HOST_BE = 6,
     HOST_A = 7,
     HOST_S = 8,
+    HOST_G = 15,
 };
 
 #define HOST_NO_REG 0xff

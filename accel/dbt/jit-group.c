@@ -9,6 +9,7 @@
  *     mov rdi, rax ; mov rdx, [rax] ; add rax, 8 ; mov [rdi], rsi    copies count: both are at what RAX was
  *     mov rax, fs:[40] ; ... ; sub rax, fs:[40]                      what a thread has, or a processor (GS)
  *     mov rcx, [rip + 4096] ; inc qword [rip + 4112]                 variables of a page
+ *     movzx esi, sil ; xor edx, [rbx + rsi * 4]                      an array with an index that cannot be larger than 255
  *
  * Accesses at a displacement from one value, which only constants are added to meanwhile, lie in a
  * range known when the unit is made. So do those with one base, one index and one scale, while the base stays what it is. The
@@ -17,6 +18,9 @@
  * entry happens in the interpreter, and that ends the unit then (jit_interpret, by tlb_epoch). Loads
  * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
  * which would say that the page was written: the page has to be known as writable, or else each goes by itself.
+ *
+ * An array's range is all that the index may reach, up to ARRAY_MAX: its site is a span from the begin (jit-span.c). Where its pages do not lie
+ * side by side, or not all are known, that misses, and if it goes on to, each access is on its own (jit-site.c).
  *
  * Operands without a register (jit-fixed.c) share a check if they lie in one page, at constant addresses that move together when the unit
  * does, or in JIT_BASE_BYTES from one value of a segment's base: their range is what the check is for, wherever it is. What the first
@@ -30,10 +34,13 @@
 
 /* A longer range is in one page less often. */
 #define SPAN_MAX 512
+#define ARRAY_MAX (32 * KIB)
+#define NO_LIMIT UINT64_MAX
 
 typedef struct GroupAccess {
     uint8_t base, index, scale; /* index INSN_NO_REG: there is none, and scale is 0 */
     bool write;
+    bool array;                 /* with a scale: the index is limited */
     int64_t disp;
     unsigned size;
 } GroupAccess;
@@ -42,13 +49,15 @@ typedef struct GroupAccess {
 typedef struct GroupValue {
     uint16_t number;
     int64_t shift; /* what was added to it */
+    uint64_t limit; /* it is not more than this */
 } GroupValue;
 
 /* Groups that may go on, of accesses near the value base, or base + index * scale: their numbers + 1, by direction. */
 typedef struct GroupOpen {
     uint16_t base, index;
     uint8_t scale;      /* 0: no index */
-    int64_t base_shift; /* with an index the base has to stay what it is */
+    bool array;
+    int64_t base_shift; /* with an index the base has to stay what it is; of an array: where it begins */
     uint8_t number[2];
 } GroupOpen;
 
@@ -71,9 +80,9 @@ typedef struct GroupSearch {
     GroupOpen open[BLOCK_MAX_INSNS];
 } GroupSearch;
 
-static void new_value(GroupSearch *s, uint8_t reg)
+static void new_value(GroupSearch *s, uint8_t reg, uint64_t limit)
 {
-    s->reg[reg] = (GroupValue){.number = s->values++};
+    s->reg[reg] = (GroupValue){.number = s->values++, .limit = limit};
 }
 
 static void begin_search(GroupSearch *s)
@@ -83,7 +92,7 @@ static void begin_search(GroupSearch *s)
     s->fixed_count = 0;
     s->segment_base[0] = s->segment_base[1] = 0;
     for (uint8_t reg = 0; reg < 16; reg++)
-        new_value(s, reg);
+        new_value(s, reg, NO_LIMIT);
 }
 
 static bool stack_access(const JitTranslator *t, const JitInsn *in, GroupAccess *a)
@@ -103,7 +112,7 @@ static bool stack_access(const JitTranslator *t, const JitInsn *in, GroupAccess 
            in->emit == jit_emit_ret || in->emit == jit_emit_leave;
 }
 
-static bool operand_access(const JitInsn *in, GroupAccess *a)
+static bool operand_access(const GroupSearch *s, const JitInsn *in, GroupAccess *a)
 {
     const DbtInsn *insn = in->insn;
     const ZydisDecodedOperand *mem = jit_memory_operand(in);
@@ -121,6 +130,7 @@ static bool operand_access(const JitInsn *in, GroupAccess *a)
         .disp = (int64_t)insn->disp,
         .size = mem->size / 8,
     };
+    a->array = a->scale && s->reg[a->index].limit < ARRAY_MAX && s->reg[a->index].limit * a->scale + a->size <= ARRAY_MAX;
     return a->disp == (int32_t)a->disp;
 }
 
@@ -129,7 +139,7 @@ static bool join(JitGroup *g, int64_t low, int64_t high)
 {
     low = MIN(low, g->low);
     high = MAX(high, g->high);
-    if (high - low > SPAN_MAX || low - g->shift != (int32_t)(low - g->shift))
+    if (high - low > (g->kind == JIT_GROUP_ARRAY ? (int64_t)ARRAY_MAX : SPAN_MAX) || low - g->shift != (int32_t)(low - g->shift))
         return false;
     g->low = low;
     g->high = high;
@@ -140,15 +150,18 @@ static bool join(JitGroup *g, int64_t low, int64_t high)
 /* The groups the access may be one of. */
 static GroupOpen *open_for(GroupSearch *s, const GroupAccess *a)
 {
-    GroupOpen key = {.base = s->reg[a->base].number, .scale = a->scale};
+    GroupOpen key = {.base = s->reg[a->base].number, .scale = a->array ? 0 : a->scale, .array = a->array};
     GroupOpen *open = s->open;
 
-    if (a->scale) {
+    if (key.scale) {
         key.index = s->reg[a->index].number;
         key.base_shift = s->reg[a->base].shift;
     }
+    if (a->array)
+        key.base_shift = s->reg[a->base].shift + a->disp;
     for (; open < &s->open[s->count]; open++) {
-        if (open->base == key.base && open->index == key.index && open->scale == key.scale && open->base_shift == key.base_shift)
+        if (open->base == key.base && open->index == key.index && open->scale == key.scale && open->array == key.array &&
+            open->base_shift == key.base_shift)
             return open;
     }
     s->count++;
@@ -158,15 +171,15 @@ static GroupOpen *open_for(GroupSearch *s, const GroupAccess *a)
 
 static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a)
 {
-    const GroupValue *base = &s->reg[a->base];
-    int64_t shift = a->scale ? s->reg[a->index].shift * a->scale : base->shift;
-    int64_t low = shift + a->disp, high = low + a->size;
+    const GroupValue *base = &s->reg[a->base], *index = a->scale ? &s->reg[a->index] : NULL;
+    int64_t shift = index && !a->array ? index->shift * a->scale : base->shift;
+    int64_t low = shift + a->disp, high = low + a->size + (a->array ? (int64_t)index->limit * a->scale : 0);
     uint8_t *open = open_for(s, a)->number;
 
     in->base = a->base;
     in->index = a->index;
     in->shift = shift;
-    if (a->write && !open[true] && open[false]) {
+    if (a->write && !a->array && !open[true] && open[false]) {
         JitGroup *g = &t->groups[open[false] - 1];
 
         if (join(g, low, high)) {
@@ -181,7 +194,15 @@ static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const Grou
             return;
         }
     }
-    t->groups[t->group_count] = (JitGroup){.scale = a->scale, .write = a->write, .shift = shift, .low = low, .high = high, .count = 1};
+    t->groups[t->group_count] = (JitGroup){
+        .kind = a->array ? JIT_GROUP_ARRAY : JIT_GROUP_VALUE,
+        .scale = a->array ? 0 : a->scale,
+        .write = a->write,
+        .shift = shift,
+        .low = low,
+        .high = high,
+        .count = 1,
+    };
     in->group = open[a->write] = (uint8_t)++t->group_count;
 }
 
@@ -277,6 +298,33 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
     }
 }
 
+/* What it makes of the register, op, is not more than this. */
+static uint64_t limit_of(const JitInsn *in, const ZydisDecodedOperand *op, const GroupValue *before)
+{
+    const ZydisDecodedOperand *with = &in->operands[1];
+    bool immediate = with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    uint8_t from = with->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(with->reg.value) : INSN_NO_REG;
+    uint64_t most = op->size == 64 ? NO_LIMIT : op->size == 32 ? UINT32_MAX : 0, was;
+
+    if (!most)
+        return NO_LIMIT; /* part of the register stays */
+    if (op != &in->operands[0])
+        return most;
+    was = MIN(most, before[native_gpr_number(op->reg.value)].limit);
+    switch (in->dec.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVZX:
+        return with->size == 8 ? UINT8_MAX : UINT16_MAX;
+    case ZYDIS_MNEMONIC_MOV:
+        return from != INSN_NO_REG ? MIN(most, before[from].limit) : most;
+    case ZYDIS_MNEMONIC_AND:
+        return immediate ? MIN(was, with->imm.value.u & most) : was;
+    case ZYDIS_MNEMONIC_SHR:
+        return immediate ? was >> (with->imm.value.u & (op->size - 1u)) : was;
+    default:
+        return most;
+    }
+}
+
 /* SWAPGS, WRFSBASE, POP FS and their like. */
 static bool changes_segments(const JitInsn *in)
 {
@@ -303,9 +351,9 @@ static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *i
         if (reg == INSN_NO_REG || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
             continue;
         if (constant_step(t, in, reg, &from, &step) && before[from].shift + step == (int32_t)(before[from].shift + step))
-            s->reg[reg] = (GroupValue){before[from].number, before[from].shift + step};
+            s->reg[reg] = (GroupValue){before[from].number, before[from].shift + step, limit_of(in, op, before)};
         else
-            new_value(s, reg);
+            new_value(s, reg, limit_of(in, op, before));
     }
 }
 
@@ -315,7 +363,9 @@ static void settle(JitTranslator *t, JitGroup *g, unsigned n, unsigned *slots)
 {
     bool shared = g->count > 1;
 
-    if (g->kind == JIT_GROUP_VALUE)
+    if (g->kind == JIT_GROUP_ARRAY)
+        shared = shared && !jit_is_hashed(t, n);
+    else if (g->kind == JIT_GROUP_VALUE)
         g->hashed = shared && jit_is_hashed(t, n);
     else
         g->keeps = shared && *slots < JIT_GROUP_SLOTS;
@@ -364,7 +414,7 @@ void jit_groups_find(JitTranslator *t)
             begin_search(&s);
             continue;
         }
-        if (stack_access(t, in, &a) || operand_access(in, &a))
+        if (stack_access(t, in, &a) || operand_access(&s, in, &a))
             add_access(t, &s, in, &a);
         else if (fixed_access(&s, in, &fixed, &write))
             add_fixed(t, &s, in, &fixed, write);

@@ -154,9 +154,8 @@ uint32_t jit_emit_site(JitTranslator *t, unsigned size, bool write, bool span)
 }
 
 /* The register has the address minus the site's tag when it is compared. */
-static JitMiss *compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write)
+static JitMiss *compare_site(JitTranslator *t, uint8_t reg, uint32_t site, uint32_t retry, unsigned size, bool write, bool span)
 {
-    bool span = jit_is_span(t, t->index);
     uint32_t offset = jit_site_offset(t->jit, site);
     JitMiss *miss;
 
@@ -182,13 +181,14 @@ static void load_delta(JitTranslator *t, uint8_t opcode, uint8_t reg, uint32_t s
 static void check_site_kept(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
 {
     const HostAddress base = {HOST_TEMP, a->base, 0, 0};
+    bool span = jit_is_span(t, t->index);
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = jit_emit_site(t, size, write, jit_is_span(t, t->index));
+    site = jit_emit_site(t, size, write, span);
     retry = t->hot->at;
     emit_address_sum(t, a, true);
-    compare_site(t, HOST_ADDR, site, retry, size, write);
+    compare_site(t, HOST_ADDR, site, retry, size, write, span);
     jit_emit_unpark_flags(t);
     load_delta(t, HOST_LOAD, HOST_TEMP, site);
     if (a->index == HOST_NO_REG) {
@@ -203,13 +203,14 @@ static void check_site_kept(JitTranslator *t, const HostAddress *a, unsigned siz
 /* At HOST_ADDR. spare: HOST_TEMP is needed. */
 static void check_site(JitTranslator *t, unsigned size, bool write, bool spare, JitPlace *place)
 {
+    bool span = jit_is_span(t, t->index);
     uint32_t site, retry;
 
     jit_emit_park_flags(t, true);
-    site = jit_emit_site(t, size, write, jit_is_span(t, t->index));
+    site = jit_emit_site(t, size, write, span);
     retry = t->hot->at;
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-    compare_site(t, HOST_TEMP, site, retry, size, write);
+    compare_site(t, HOST_TEMP, site, retry, size, write, span);
     if (spare)
         load_delta(t, HOST_ADD, HOST_ADDR, site);
     jit_emit_unpark_flags(t);
@@ -260,12 +261,18 @@ static void check_address(JitTranslator *t, const HostAddress *again, bool wide,
 
 /* --- Groups. --- */
 
+/* Its accesses go from delta and base. */
+static bool has_index(const JitGroup *g)
+{
+    return g->scale || g->kind == JIT_GROUP_ARRAY;
+}
+
 /* HOST_TEMP has the delta. */
 static void add_group_base(JitTranslator *t, const JitGroup *g)
 {
     const HostAddress sum = {HOST_TEMP, jit_host(t->insns[t->index].base), 0, 0};
 
-    if (g->scale)
+    if (has_index(g))
         emit_lea(t->hot, true, HOST_TEMP, &sum);
 }
 
@@ -281,19 +288,20 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
     bool uses_rax = low->base == GPR_RAX || low->index == GPR_RAX;
     bool again = low->base != HOST_ADDR && !(uses_rax && jit_flags_live(t));
     uint8_t distance = again ? HOST_ADDR : HOST_TEMP;
+    bool span = g->kind == JIT_GROUP_ARRAY || jit_is_span(t, t->index);
     uint32_t retry;
     JitMiss *miss;
 
     if (!again)
         emit_address_sum(t, low, true);
     jit_emit_park_flags(t, true);
-    g->site = jit_emit_site(t, size, g->write, jit_is_span(t, t->index));
+    g->site = jit_emit_site(t, size, g->write, span);
     retry = t->hot->at;
     if (again)
         emit_address_sum(t, low, true);
     else
         emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, HOST_ADDR);
-    miss = compare_site(t, distance, g->site, retry, size, g->write);
+    miss = compare_site(t, distance, g->site, retry, size, g->write, span);
     miss->plain = true;
     miss->known = g->known;
     jit_emit_unpark_flags(t);
@@ -319,8 +327,8 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
 /* Where the access's registers and HOST_TEMP lead to. */
 static HostAddress group_address(const JitInsn *in, const JitGroup *g, uint8_t base, int32_t disp)
 {
-    if (g->scale)
-        return (HostAddress){HOST_TEMP, in->index, (uint8_t)__builtin_ctz(g->scale), disp};
+    if (has_index(g))
+        return (HostAddress){HOST_TEMP, in->index, (uint8_t)__builtin_ctz(in->insn->scale), disp};
     return (HostAddress){base, HOST_TEMP, 0, disp};
 }
 
@@ -423,7 +431,7 @@ bool jit_emit_place(JitTranslator *t, const JitInsn *in, unsigned size, bool wri
 
     if (!segment_is_inline(t, insn->seg, write) || insn->addr_size == 2)
         return false;
-    if (in->group && t->groups[in->group - 1].kind != JIT_GROUP_VALUE) {
+    if (in->group && t->groups[in->group - 1].kind >= JIT_GROUP_BASE) {
         jit_emit_fixed_place(t, in, spare, place);
         return true;
     }

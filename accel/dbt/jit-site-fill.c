@@ -242,7 +242,7 @@ static void jump_unless_plain(JitEmit *e, int32_t limit, uint32_t jumps[2])
     emit_rr(e, true, HOST_LOAD, GPR_RCX, GPR_R10);
     emit_rr(e, true, HOST_SUB, GPR_RCX, GPR_RDX);
     emit_gs(e, true, HOST_CMP, GPR_RCX, GPR_R11, limit + (int32_t)offsetof(JitLimit, page));
-    jumps[1] = emit_jcc(e, HOST_A, 0);
+    jumps[1] = emit_jcc(e, HOST_G, 0);
 }
 
 /* The same for one that holds a span: it gets a page if it is empty; the rest is jit_span_refill's. */

@@ -117,7 +117,7 @@ uint32_t jit_site_new(DbtJit *jit, JitUnit *unit, unsigned insn, unsigned size, 
         if (owner->unit != unit->id)
             displace(jit, owner->unit, context, kind, n);
         jit->area->sites[number].tag = JIT_SITE_NONE;
-        jit->area->limits[number - JIT_SPAN_FIRST].page = GUEST_PAGE_SIZE - size;
+        jit->area->limits[number - JIT_SPAN_FIRST].page = GUEST_PAGE_SIZE - (int64_t)size;
     }
     if (!unit->site_count[kind]++)
         unit->first_site[kind] = n;
@@ -168,10 +168,10 @@ static uint64_t first_page(const JitArea *area, uint32_t number)
 /* The page is one of the site's. */
 static bool covers(const JitArea *area, uint32_t number, uint64_t page)
 {
-    bool span = number >= JIT_SPAN_FIRST && number < JIT_BASE_FIRST;
-    uint64_t limit = span ? area->limits[number - JIT_SPAN_FIRST].span : 0;
+    const JitLimit *limit = number >= JIT_SPAN_FIRST && number < JIT_BASE_FIRST ? &area->limits[number - JIT_SPAN_FIRST] : NULL;
+    uint64_t bytes = limit ? limit->span + jit_limit_size(limit) : GUEST_PAGE_SIZE;
 
-    return page - first_page(area, number) <= limit;
+    return page - first_page(area, number) < bytes;
 }
 
 static void flush_half(JitArea *area, JitSiteLog *log)

@@ -10,6 +10,8 @@
  * together. A miss that only made the span longer is not counted as one: it happens once. Nor is one between pages that
  * a window could bring together (window.c): from time to time some get there.
  *
+ * A check for a whole array (jit-group.c) wants a span that has all of it; a shorter one leaves the site empty, which counts as a miss.
+ *
  * Spans do not go beyond the bounds of a GiB, so one has never to do with two halves of the address space, nor
  * with the end of a 32-bit one.
  *
@@ -125,20 +127,35 @@ GENERAL static bool count_miss(DbtJit *jit, const MmuEntry *entries, uint64_t pa
     return !area->site_tired;
 }
 
+/* The page behind the span, if it is known; else the span. */
+GENERAL static Span behind(const MmuEntry *entries, const Span *span)
+{
+    uint64_t next = span->last + GUEST_PAGE_SIZE;
+    const MmuEntry *e = &entries[next >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1)];
+
+    return e->tag == next ? (Span){next, next, e->value} : *span;
+}
+
 GENERAL bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint32_t table)
 {
     JitSite *site = &jit->area->sites[number];
     JitLimit *limit = &jit->area->limits[number - JIT_SPAN_FIRST];
     const MmuEntry *entries = jit->v->mmu->tables[table];
-    uint64_t page = linear & GUEST_PAGE_MASK;
+    uint64_t page = linear & GUEST_PAGE_MASK, size = jit_limit_size(limit);
     uint64_t delta = entries[page >> GUEST_PAGE_BITS & (MMU_TLB_SIZE - 1)].value;
-    Span was = {site->tag, site->tag + (limit->span & GUEST_PAGE_MASK), site->delta}, span = {page, page, delta};
+    Span was = {site->tag, site->tag + ((limit->span + size - 1) & GUEST_PAGE_MASK), site->delta}, span = {page, page, delta};
 
     if (site->tag == JIT_SITE_NONE)
         was = span;
     span.first = reach(entries, &was, page, delta, -GUEST_PAGE_SIZE);
     span.last = reach(entries, &was, page, delta, GUEST_PAGE_SIZE);
     jit->stats.span_misses++;
+    if (span.last - span.first + GUEST_PAGE_SIZE < size) {
+        site->tag = JIT_SITE_NONE;
+        was = behind(entries, &span);
+        count_miss(jit, entries, page, number, &span, &was);
+        return false;
+    }
     if (!(was.delta == delta && span_has(&span, was.first)) && !count_miss(jit, entries, page, number, &span, &was))
         return false;
     if (!jit_site_note(jit->area, number, span.first, span.last)) {
@@ -147,7 +164,7 @@ GENERAL bool jit_span_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint
         return false;
     }
     *site = (JitSite){span.first, delta};
-    limit->span = span.last - span.first + limit->page;
+    limit->span = span.last - span.first + GUEST_PAGE_SIZE - size;
     jit->stats.span_pages += (span.last - span.first) / GUEST_PAGE_SIZE + 1;
     return linear - span.first <= limit->span;
 }

@@ -90,12 +90,13 @@ typedef struct JitMiss {
 
 typedef enum JitGroupKind {
     JIT_GROUP_VALUE, /* near what a register has */
+    JIT_GROUP_ARRAY, /* at that, and an index that is limited */
     JIT_GROUP_BASE,  /* near the base of FS or GS */
     JIT_GROUP_PAGE,  /* at constant addresses */
 } JitGroupKind;
 
 /* Accesses that share one check (jit-group.c). low and high are distances from the value they are all near. With an index what
- * is kept is not the page's delta but that and the base. */
+ * is kept is not the page's delta but that and the base; so it is for an array, whose range is that of all indices. */
 typedef struct JitGroup {
     JitGroupKind kind;
     uint8_t scale;     /* 0: no index */

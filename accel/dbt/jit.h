@@ -98,10 +98,18 @@ typedef struct JitSite {
     uint64_t delta; /* host address minus linear address */
 } JitSite;
 
-/* How far behind the site's tag an access may begin: bytes of the span, and of a page, minus its own. */
+/* How far behind the site's tag an access may begin: bytes of the span, and of a page, minus its own. page is negative if
+ * those are more than a page. */
 typedef struct JitLimit {
-    uint64_t span, page;
+    uint64_t span;
+    int64_t page;
 } JitLimit;
+
+/* The bytes an access is of that has this limit. */
+static inline uint64_t jit_limit_size(const JitLimit *limit)
+{
+    return (uint64_t)(GUEST_PAGE_SIZE - limit->page);
+}
 
 G_STATIC_ASSERT(sizeof(JitLimit) == sizeof(JitSite));
 

@@ -41,6 +41,20 @@
     "1: xor %esi, %esi\n"                                                                                              \
     "2: mov %edi, 0x101(%rbx,%rsi)\n add $4096, %esi\n cmp $0x10000, %esi\n jne 2b\n"                                  \
     "dec %ebp\n jnz 1b\n"
+/* The same 20 times for an array of 8 pages, of which none but the first `end` bytes are asked for; two elements in each round. */
+#define ARRAY(end)                                                                                                     \
+    "mov $0x20000, %ebx\n mov $20, %ebp\n"                                                                            \
+    "1: xor %esi, %esi\n xor %eax, %eax\n"                                                                             \
+    "2: mov %esi, %ecx\n and $0x1fff, %ecx\n add (%rbx,%rcx,4), %eax\n"                                               \
+    "lea 0x400(%rsi), %ecx\n and $0x1fff, %ecx\n add (%rbx,%rcx,4), %eax\n"                                           \
+    "add $0x800, %esi\n cmp $" end " / 4, %esi\n jne 2b\n dec %ebp\n jnz 1b\n"
+/* Stores EDI at 0x101 of each of its pages. */
+#define STORE_ARRAY                                                                                                    \
+    "mov $0x20000, %ebx\n mov $20, %ebp\n"                                                                            \
+    "1: xor %esi, %esi\n"                                                                                              \
+    "2: mov %esi, %ecx\n and $0x7000, %ecx\n mov %edi, 0x101(%rbx,%rcx)\n"                                            \
+    "lea 0x1000(%rsi), %ecx\n and $0x7000, %ecx\n mov %edi, 0x101(%rbx,%rcx)\n"                                       \
+    "add $0x2000, %esi\n cmp $0x8000, %esi\n jne 2b\n dec %ebp\n jnz 1b\n"
 /* The page at R10 gets the entry R8 at R9. */
 #define REMAP "mov %r8, (%r9)\n invlpg (%r10)\n"
 
@@ -70,6 +84,12 @@ GUEST(linger, "mov $10540, %ebp\n xor %ecx, %ecx\n"
               "1: mov %ebp, %ebx\n shl $12, %ebx\n and $4096, %ebx\n cmp $10000, %ebp\n cmovbe %ecx, %ebx\n"
               "mov 0x20000(%rbx), %eax\n .fill 24, 1, 0x90\n dec %ebp\n jnz 1b\n");
 GUEST(remap, WALK "mov %eax, %r12d\n" REMAP WALK);
+GUEST(array, ARRAY("0x8000"));
+GUEST(array_begin, ARRAY("0x6000"));
+GUEST(array_remap, FUNCTION(ARRAY("0x8000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
+GUEST(array_rewrite, FUNCTION(STORE_ARRAY) "mov $1, %edi\n call 8b\n call *%r11\n mov %eax, %r12d\n"
+                     "mov $2, %edi\n call 8b\n call *%r11\n mov %eax, %r13d\n"
+                     "mov $3, %edi\n call 8b\n call *%r11\n");
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -333,6 +353,88 @@ static void invlpg_of_a_large_page_takes_the_spans_in_it(void **state)
         assert_int_equal(rig_run(rig, 0), -1);
         assert_int_equal(s->gpr[GPR_R12], SUM);
         assert_int_equal(s->gpr[GPR_RAX], SUM + 100 * PAGES);
+    }
+}
+
+#define ARRAY_PAGES 8u
+#define ARRAY_SUM (ARRAY_PAGES * (ARRAY_PAGES + 1) / 2)
+
+static void elements_of_an_array_share_a_check(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, array);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        uint64_t before = v->jit ? v->jit->stats.shared : 0;
+
+        layouts[l](rig);
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_RAX], ARRAY_SUM);
+        if (v->jit && l == 0)
+            assert_true(v->jit->stats.shared > before);
+    }
+}
+
+/* First, in the middle, last: an access is anywhere in what the one check is for. */
+static void invlpg_of_any_page_of_an_array_takes_it(void **state)
+{
+    static const unsigned pages[] = {0, MIDDLE, ARRAY_PAGES - 1};
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    const uint32_t value = 1000;
+
+    memcpy(rig_mem(rig, SPARE), &value, sizeof(value));
+    RIG_LOAD(rig, array_remap);
+    for (unsigned i = 0; i < 3 * G_N_ELEMENTS(pages) * G_N_ELEMENTS(layouts); i++) {
+        unsigned page = pages[i % G_N_ELEMENTS(pages)];
+
+        layouts[i / (3 * G_N_ELEMENTS(pages))](rig);
+        start(rig);
+        s->gpr[GPR_R9] = 0x1000 + (RIG_DATA / PAGE + page) * 8;
+        s->gpr[GPR_R10] = RIG_DATA + page * PAGE;
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], ARRAY_SUM);
+        assert_int_equal(s->gpr[GPR_RAX], ARRAY_SUM - (page + 1) + value);
+    }
+}
+
+static void an_array_may_end_where_nothing_is_mapped(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        RIG_LOAD(rig, array_begin);
+        layouts[l](rig);
+        *pte(rig, 6) &= ~1ull;
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_RAX], 21);
+        RIG_LOAD(rig, array);
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), 14);
+        assert_true(s->cr2 == RIG_DATA + 6 * PAGE && s->gpr[GPR_RCX] == 6 * PAGE / 4 && s->gpr[GPR_RAX] == 21);
+    }
+}
+
+static void an_array_of_stores_never_covers_code_that_was_run(void **state)
+{
+    static const uint8_t code[] = {0xb8, 0, 0, 0, 0, 0xc3}; /* mov eax, imm32; ret */
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, array_rewrite);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        memcpy((uint8_t *)rig_mem(rig, gpa_of(rig, MIDDLE)) + 0x100, code, sizeof(code));
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(s->gpr[GPR_R12], 1);
+        assert_int_equal(s->gpr[GPR_R13], 2);
+        assert_int_equal(s->gpr[GPR_RAX], 3);
     }
 }
 
@@ -648,6 +750,10 @@ int main(void)
         RIG_CASE(an_access_may_lie_across_two_pages_of_a_span),
         RIG_CASE(invlpg_of_a_page_in_the_middle_takes_the_span),
         RIG_CASE(invlpg_of_a_large_page_takes_the_spans_in_it),
+        RIG_CASE(elements_of_an_array_share_a_check),
+        RIG_CASE(invlpg_of_any_page_of_an_array_takes_it),
+        RIG_CASE(an_array_may_end_where_nothing_is_mapped),
+        RIG_CASE(an_array_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_copy_goes_over_pages_wherever_they_are),
