@@ -161,8 +161,8 @@ static int add_block(PathSearch *s, DbtBlock *b, int offset)
             return next;
         bytes += insns[i].len;
         offset += insns[i].len;
-        if (is_on_path(s, offset))
-            return PATH_ENDS;
+        if (offset == 0 || is_on_path(s, offset))
+            return follow_always(s, offset);
     }
     return next;
 }

@@ -42,6 +42,9 @@ static int setup(void **state)
 
 #define PATH_CASE(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 
+/* A loop that begins in its middle. EAX counts its turns, 3 in each of 20000. */
+GUEST(rotated, "mov $20000, %edx\n xor %eax, %eax\n 3: mov $4, %ecx\n lea 2f(%rip), %rbx\n jmp *%rbx\n"
+               " 1: inc %eax\n 2: dec %ecx\n jz 4f\n jmp 1b\n 4: dec %edx\n jnz 3b\n nop");
 /* Over a jump, into a function and back: EAX counts the turns. */
 GUEST(roundabout, "mov $20000, %ecx\n xor %eax, %eax\n 1: jmp 2f\n ud2\n 2: call 3f\n dec %ecx\n jnz 1b\n jmp 9f\n"
                   " 3: push %rbx\n lea 1(%rax), %ebx\n mov %ebx, %eax\n pop %rbx\n ret\n 9:");
@@ -206,6 +209,20 @@ static void jumps_calls_and_returns_are_within_one_unit(void **state)
     /* What runs for so long is one unit that goes to its own begin. */
     assert_true(v->jit->stats.entries < 1000);
     assert_true(v->jit->stats.jump_misses < 10);
+}
+
+static void a_loop_that_begins_in_its_middle_goes_round_in_one_unit(void **state)
+{
+    const size_t middle = (size_t)(rotated_end - rotated) - 11;
+    Rig *rig = *state;
+    const DbtBlock *b;
+
+    assert_int_equal(RIG_RUN(rig, 64, rotated), -1);
+    assert_int_equal(gpr(rig, GPR_RAX), 3 * TURNS);
+    b = dbt_block_known(vcpu_of(rig), RIG_CODE + middle, 64);
+    assert_non_null(b);
+    if (vcpu_of(rig)->jit && !vcpu_of(rig)->accel->lock_step)
+        assert_true(b->joined && b->count > 2 * 4);
 }
 
 static void a_path_is_left_where_a_branch_goes_the_other_way(void **state)
@@ -446,6 +463,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PATH_CASE(jumps_calls_and_returns_are_within_one_unit),
+        PATH_CASE(a_loop_that_begins_in_its_middle_goes_round_in_one_unit),
         PATH_CASE(a_path_is_left_where_a_branch_goes_the_other_way),
         PATH_CASE(a_return_to_another_place_takes_its_flags_there),
         PATH_CASE(a_return_to_another_place_takes_the_flags_of_any_instruction_there),
