@@ -298,18 +298,20 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
     }
 }
 
-/* What it makes of the register, op, is not more than this. */
+/*
+ * What it makes of the register, op, is not more than this. Only of instructions that write all of the register whatever happens:
+ * BSF of zero, CMPXCHG and their like may leave the upper half as it was.
+ */
 static uint64_t limit_of(const JitInsn *in, const ZydisDecodedOperand *op, const GroupValue *before)
 {
     const ZydisDecodedOperand *with = &in->operands[1];
     bool immediate = with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
     uint8_t from = with->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(with->reg.value) : INSN_NO_REG;
-    uint64_t most = op->size == 64 ? NO_LIMIT : op->size == 32 ? UINT32_MAX : 0, was;
+    uint64_t most = op->size == 64 ? NO_LIMIT : UINT32_MAX, was;
+    unsigned count = immediate ? (unsigned)with->imm.value.u & (op->size - 1u) : 0;
 
-    if (!most)
-        return NO_LIMIT; /* part of the register stays */
-    if (op != &in->operands[0])
-        return most;
+    if (op != &in->operands[0] || op->size < 32)
+        return NO_LIMIT;
     was = MIN(most, before[native_gpr_number(op->reg.value)].limit);
     switch (in->dec.mnemonic) {
     case ZYDIS_MNEMONIC_MOVZX:
@@ -319,9 +321,9 @@ static uint64_t limit_of(const JitInsn *in, const ZydisDecodedOperand *op, const
     case ZYDIS_MNEMONIC_AND:
         return immediate ? MIN(was, with->imm.value.u & most) : was;
     case ZYDIS_MNEMONIC_SHR:
-        return immediate ? was >> (with->imm.value.u & (op->size - 1u)) : was;
+        return count ? was >> count : NO_LIMIT;
     default:
-        return most;
+        return NO_LIMIT;
     }
 }
 

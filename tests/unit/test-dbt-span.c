@@ -90,6 +90,10 @@ GUEST(array_remap, FUNCTION(ARRAY("0x8000")) "call 8b\n mov %eax, %r12d\n" REMAP
 GUEST(array_rewrite, FUNCTION(STORE_ARRAY) "mov $1, %edi\n call 8b\n call *%r11\n mov %eax, %r12d\n"
                      "mov $2, %edi\n call 8b\n call *%r11\n mov %eax, %r13d\n"
                      "mov $3, %edi\n call 8b\n call *%r11\n");
+/* CMPXCHG leaves RAX alone where its lower half is what was compared: 0x30 is above. */
+GUEST(array_unlimited, "mov $40, %ebp\n mov $0x20ff0, %ebx\n"
+                       "1: mov $0x3000000005, %rax\n mov $5, %ecx\n cmpxchg %edx, %ecx\n shr $32, %rax\n"
+                       "mov (%rbx,%rax,4), %esi\n add (%rbx,%rax,4), %esi\n dec %ebp\n jnz 1b\n");
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -418,6 +422,19 @@ static void an_array_may_end_where_nothing_is_mapped(void **state)
         assert_int_equal(rig_run(rig, 0), 14);
         assert_true(s->cr2 == RIG_DATA + 6 * PAGE && s->gpr[GPR_RCX] == 6 * PAGE / 4 && s->gpr[GPR_RAX] == 21);
     }
+}
+
+static void an_index_that_may_be_larger_is_not_taken_for_limited(void **state)
+{
+    Rig *rig = *state;
+    const uint32_t value = 1234;
+
+    RIG_LOAD(rig, array_unlimited);
+    scattered(rig);
+    memcpy((uint8_t *)rig_mem(rig, gpa_of(rig, 1)) + 0xb0, &value, sizeof(value));
+    start(rig);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(rig_state(rig, 0)->gpr[GPR_RSI], 2 * value);
 }
 
 /* Code that has run in a page is stored to, and runs again, three times. */
@@ -750,6 +767,7 @@ int main(void)
         RIG_CASE(elements_of_an_array_share_a_check),
         RIG_CASE(invlpg_of_any_page_of_an_array_takes_it),
         RIG_CASE(an_array_may_end_where_nothing_is_mapped),
+        RIG_CASE(an_index_that_may_be_larger_is_not_taken_for_limited),
         RIG_CASE(an_array_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
