@@ -195,7 +195,6 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
 {
     const JitInsn *last = &t->insns[t->count - 1];
     uint32_t live = end == JIT_END_INTERPRETER ? RFLAGS_ARITH : 0;
-
     bool in_frame;
 
     t->hands_flags_over = hands_flags_over(t, end);
