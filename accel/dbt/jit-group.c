@@ -396,6 +396,15 @@ static void settle_groups(JitTranslator *t)
     }
 }
 
+/* Only the first one is known to reach the begin of the range. */
+void jit_group_give_up(JitTranslator *t, uint8_t group)
+{
+    for (unsigned i = t->index; i < t->count; i++) {
+        if (t->insns[i].group == group)
+            t->insns[i].group = 0;
+    }
+}
+
 void jit_groups_find(JitTranslator *t)
 {
     GroupSearch s;

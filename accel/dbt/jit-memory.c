@@ -340,6 +340,12 @@ static HostAddress group_begin(const JitInsn *in, const JitGroup *g, uint8_t bas
     return (HostAddress){base, HOST_NO_REG, 0, disp};
 }
 
+/* HOST_TEMP has what the access goes by. An array's accesses may differ in their base, and that is part of it. */
+static bool is_held(const JitTranslator *t, const JitInsn *in, const JitGroup *g)
+{
+    return t->held == in->group && (g->kind != JIT_GROUP_ARRAY || t->held_shift == in->shift);
+}
+
 /* An access of a group at disp from its registers. Only the first one checks, for all of them. */
 static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, bool spare, JitPlace *place)
 {
@@ -360,12 +366,13 @@ static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, boo
         g->checked = true;
     } else {
         t->jit->stats.shared++;
-        if (t->held != in->group && g->hashed)
+        if (!is_held(t, in, g) && g->hashed)
             emit_rm(t->hot, true, HOST_LOAD, HOST_TEMP, GPR_RSP, jit_group_slot(g));
-        else if (t->held != in->group)
+        else if (!is_held(t, in, g))
             load_group_site(t, g);
     }
     t->held = in->group;
+    t->held_shift = in->shift;
     t->keeps_temp = true;
     if (spilled)
         jit_emit_load_spill(t, HOST_ADDR, in->base);

@@ -212,8 +212,7 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
 {
     uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count, note = t->x87_note;
     uint16_t addresses = t->unit->address_count;
-    JitGroup *group = in->group ? &t->groups[in->group - 1] : NULL;
-    bool checked = group && group->checked;
+    bool first = in->group && !t->groups[in->group - 1].checked;
 
     t->miss_count = 0;
     t->miss_flags = t->keeps_temp = false;
@@ -225,8 +224,8 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
             jit_x87_emitted(t, in);
         return;
     }
-    if (group)
-        group->checked = checked;
+    if (first)
+        jit_group_give_up(t, in->group);
     t->held = 0;
     t->x87_note = note;
     t->hot->at = hot;

@@ -148,6 +148,7 @@ struct JitTranslator {
     JitGroup groups[BLOCK_MAX_INSNS];
     unsigned group_count;
     uint8_t held;        /* HOST_TEMP has the delta of this group (number + 1); 0: of none */
+    int64_t held_shift;  /* with an array's delta it has a register that had this added to it */
 
     /* Of the instruction now emitted. */
     unsigned index;
@@ -265,6 +266,8 @@ void jit_emit_mov_address(JitTranslator *t, JitEmit *e, uint8_t reg, uint64_t va
 /* --- jit-group.c --- */
 /* Fills groups and JitInsn.group; behind jit_flags_analyse. */
 void jit_groups_find(JitTranslator *t);
+/* The group's first access is the interpreter's after all: each of the others is on its own. */
+void jit_group_give_up(JitTranslator *t, uint8_t group);
 
 /* --- jit-fixed.c --- */
 /* Whether the operand is at a constant address, which *value is; FS and GS to be added. */

@@ -208,6 +208,9 @@ static void a_fault_is_that_of_the_element_it_belongs_to(void **state)
 GUEST(far_below, "mov -0x80000000(%rbx), %ecx\n sub $256, %rbx\n mov -0x80000000(%rbx), %edx");
 GUEST(far_below_indexed, "mov $32, %edi\n mov -0x80000000(%rbx,%rdi,8), %ecx\n sub $32, %rdi\n mov -0x80000000(%rbx,%rdi,8), %edx");
 
+/* So it would for the second access, which is the first that is translated: the interpreter has CMPXCHG of AH. */
+GUEST(far_above, "lea 0x7ffffff0(%rbx), %rsi\n cmpxchg %ah, -128(%rbx)\n mov -0x80000000(%rsi), %ecx\n mov -0x7ffffff8(%rsi), %edx");
+
 static void a_range_begins_where_a_displacement_leads(void **state)
 {
     Rig *rig = *state;
@@ -226,6 +229,12 @@ static void a_range_begins_where_a_displacement_leads(void **state)
         assert_int_equal(run(rig, NEXT + 0x80000000), -1);
         assert_int_equal(s->gpr[GPR_RCX], 17);
         assert_int_equal(s->gpr[GPR_RDX], 18);
+        *(uint32_t *)rig_mem(rig, NEXT + 240) = 19;
+        *(uint32_t *)rig_mem(rig, NEXT + 248) = 20;
+        RIG_LOAD(rig, far_above);
+        assert_int_equal(run(rig, NEXT + 256), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 19);
+        assert_int_equal(s->gpr[GPR_RDX], 20);
     }
 }
 

@@ -94,6 +94,11 @@ GUEST(array_rewrite, FUNCTION(STORE_ARRAY) "mov $1, %edi\n call 8b\n call *%r11\
 GUEST(array_unlimited, "mov $40, %ebp\n mov $0x20ff0, %ebx\n"
                        "1: mov $0x3000000005, %rax\n mov $5, %ecx\n cmpxchg %edx, %ecx\n shr $32, %rax\n"
                        "mov (%rbx,%rax,4), %esi\n add (%rbx,%rax,4), %esi\n dec %ebp\n jnz 1b\n");
+/* The same elements by a base that changes, by one that is a copy, and by the first again. */
+GUEST(array_rebased, "mov $40, %ebp\n mov $0x20010, %ebx\n xor %r12d, %r12d\n"
+                     "1: movzbl %bpl, %esi\n mov 8(%rbx,%rsi,4), %eax\n add $0x40000000, %rbx\n add 8-0x40000000(%rbx,%rsi,4), %eax\n"
+                     "lea -0x1000(%rbx), %rdx\n add 8-0x3ffff000(%rdx,%rsi,4), %eax\n sub $0x40000000, %rbx\n"
+                     "add 8(%rbx,%rsi,4), %eax\n add %rax, %r12\n dec %ebp\n jnz 1b\n");
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -437,6 +442,22 @@ static void an_index_that_may_be_larger_is_not_taken_for_limited(void **state)
     assert_int_equal(rig_state(rig, 0)->gpr[GPR_RSI], 2 * value);
 }
 
+static void elements_are_where_the_base_of_now_says(void **state)
+{
+    Rig *rig = *state;
+    uint64_t sum = 0;
+
+    RIG_LOAD(rig, array_rebased);
+    scattered(rig);
+    for (uint32_t i = 1; i <= 40; i++) {
+        memcpy((uint8_t *)rig_mem(rig, gpa_of(rig, 0)) + 0x18 + 4 * i, &i, sizeof(i));
+        sum += 4 * i;
+    }
+    start(rig);
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(rig_state(rig, 0)->gpr[GPR_R12], sum);
+}
+
 /* Code that has run in a page is stored to, and runs again, three times. */
 static void check_rewriting(Rig *rig)
 {
@@ -768,6 +789,7 @@ int main(void)
         RIG_CASE(invlpg_of_any_page_of_an_array_takes_it),
         RIG_CASE(an_array_may_end_where_nothing_is_mapped),
         RIG_CASE(an_index_that_may_be_larger_is_not_taken_for_limited),
+        RIG_CASE(elements_are_where_the_base_of_now_says),
         RIG_CASE(an_array_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
