@@ -357,6 +357,10 @@ static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *i
         else
             new_value(s, reg, limit_of(in, op, before));
     }
+    if (in->dec.meta.category == ZYDIS_CATEGORY_STRINGOP) { /* Zydis does not tell that CMPS and SCAS change these */
+        new_value(s, GPR_RSI, NO_LIMIT);
+        new_value(s, GPR_RDI, NO_LIMIT);
+    }
 }
 
 /* What becomes of a group whose first access is instruction n. One of one access is none, but near a segment's base, where the

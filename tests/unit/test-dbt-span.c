@@ -99,6 +99,14 @@ GUEST(array_rebased, "mov $40, %ebp\n mov $0x20010, %ebx\n xor %r12d, %r12d\n"
                      "1: movzbl %bpl, %esi\n mov 8(%rbx,%rsi,4), %eax\n add $0x40000000, %rbx\n add 8-0x40000000(%rbx,%rsi,4), %eax\n"
                      "lea -0x1000(%rbx), %rdx\n add 8-0x3ffff000(%rdx,%rsi,4), %eax\n sub $0x40000000, %rbx\n"
                      "add 8(%rbx,%rsi,4), %eax\n add %rax, %r12\n dec %ebp\n jnz 1b\n");
+/* What string instructions compare lies in another page behind them than before. */
+GUEST(comparisons, "mov $40, %ebp\n xor %r12d, %r12d\n"
+                   "1: mov $0x20ff8, %edi\n mov (%rdi), %eax\n mov $0xff, %al\n mov $0x2008, %ecx\n repne scasb\n add (%rdi), %r12d\n"
+                   "mov $0x20ff8, %esi\n mov %esi, %edi\n mov (%rsi), %eax\n mov (%rdi), %edx\n mov $0x1008, %ecx\n repe cmpsb\n"
+                   "add (%rsi), %r12d\n add (%rdi), %r12d\n"
+                   "mov $0x23ffc, %edi\n mov (%rdi), %eax\n scasl\n add (%rdi), %r12d\n"
+                   "mov $0x23ff8, %esi\n mov $0x24ff8, %edi\n mov (%rsi), %eax\n mov (%rdi), %edx\n cmpsq\n"
+                   "add (%rsi), %r12d\n add (%rdi), %r12d\n dec %ebp\n jnz 1b\n");
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -458,6 +466,19 @@ static void elements_are_where_the_base_of_now_says(void **state)
     assert_int_equal(rig_state(rig, 0)->gpr[GPR_R12], sum);
 }
 
+static void comparisons_of_strings_move_their_pointers(void **state)
+{
+    Rig *rig = *state;
+
+    RIG_LOAD(rig, comparisons);
+    for (unsigned l = 0; l < G_N_ELEMENTS(layouts); l++) {
+        layouts[l](rig);
+        start(rig);
+        assert_int_equal(rig_run(rig, 0), -1);
+        assert_int_equal(rig_state(rig, 0)->gpr[GPR_R12], 40 * (4 + 3 + 3 + 5 + 5 + 6));
+    }
+}
+
 /* Code that has run in a page is stored to, and runs again, three times. */
 static void check_rewriting(Rig *rig)
 {
@@ -790,6 +811,7 @@ int main(void)
         RIG_CASE(an_array_may_end_where_nothing_is_mapped),
         RIG_CASE(an_index_that_may_be_larger_is_not_taken_for_limited),
         RIG_CASE(elements_are_where_the_base_of_now_says),
+        RIG_CASE(comparisons_of_strings_move_their_pointers),
         RIG_CASE(an_array_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
