@@ -425,7 +425,7 @@ const ZydisDecodedOperand *jit_memory_operand(const JitInsn *in)
     return NULL;
 }
 
-/* xchg al, ah and its like. */
+/* xchg al, ah and its like: between two of them nothing may fault. */
 static void emit_swap(JitTranslator *t, const Fields *f)
 {
     if (f->swapped != HOST_NO_REG)
@@ -439,8 +439,12 @@ static bool emit_memory(JitTranslator *t, const JitInsn *in, const ZydisDecodedO
     bool write = mem->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 
     /* A register that is swapped must not be part of the address. */
-    if (f->swapped != HOST_NO_REG)
-        return in->dec.mnemonic != ZYDIS_MNEMONIC_CMPXCHG && jit_emit_operand(t, in, mem->size / 8, write);
+    if (f->swapped != HOST_NO_REG) {
+        if (in->dec.mnemonic == ZYDIS_MNEMONIC_CMPXCHG || !jit_emit_operand(t, in, mem->size / 8, write))
+            return false;
+        jit_emit_touch(t);
+        return true;
+    }
     return jit_emit_place(t, in, mem->size / 8, write, f->spilled_count, &place) && fill_fields(t, f, in, &place);
 }
 

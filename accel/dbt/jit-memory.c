@@ -475,6 +475,13 @@ bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool w
     return true;
 }
 
+void jit_emit_touch(JitTranslator *t)
+{
+    emit_rex(t->hot, false, HOST_TEMP, 0, HOST_ADDR);
+    emit_bytes(t->hot, (const uint8_t[]){0x0f, 0xb6}, 2); /* movzx r11d, byte [r10] */
+    emit_base_disp(t->hot, HOST_TEMP, HOST_ADDR, 0);
+}
+
 void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size, bool write, JitPlace *place)
 {
     if (t->insns[t->index].group) {

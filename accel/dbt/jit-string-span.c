@@ -4,7 +4,8 @@
  * a site for each side.
  *
  *     rcx in 1..max? else pieces ; r10 = bytes - 1
- *     for each side:  r11 = register - gs:[tag]   ; beyond gs:[limit]? fill the site for the first byte, then pieces
+ *     for each side:  bits 63 and 62 of the register differ? pieces: only an empty site could cover that
+ *                     r11 = register - gs:[tag]   ; beyond gs:[limit]? fill the site for the first byte, then pieces
  *                     r11 += r10                  ; beyond gs:[limit]? the same for the last byte
  *     r10, r11 = deltas ; rdi += r10 ; rsi += r11 ; rep movs ; rdi -= r10 ; rsi -= r11
  *
@@ -12,6 +13,9 @@
  *
  * Sides that overlap do so on the host, too, if their deltas are the same. Else a page might be there at two addresses (window.c),
  * where the host does not see an overlap as it should: then pieces, which are within a page.
+ *
+ * The registers have host addresses meanwhile, which a guest must never see: the host's instruction may not fault. So the page
+ * of an empty site (jit-site.c) is kept out.
  */
 #include "accel/dbt/jit-translate.h"
 
@@ -23,7 +27,7 @@ typedef struct Side {
 
 /* Jumps to the pieces. */
 typedef struct Elsewhere {
-    uint32_t patch[8];
+    uint32_t patch[12];
     unsigned count;
 } Elsewhere;
 
@@ -59,9 +63,13 @@ static void emit_fill(JitTranslator *t, const Side *side, bool last, uint32_t ju
 /* HOST_ADDR: bytes - 1. */
 static void emit_check(JitTranslator *t, const Side *side, Elsewhere *to)
 {
+    const HostAddress twice = {side->reg, side->reg, 0, 0};
     int32_t limit = (int32_t)jit_site_limit_offset(t->jit, side->site);
     uint32_t first, last;
 
+    emit_lea(t->hot, true, HOST_TEMP, &twice);
+    emit_rr(t->hot, true, HOST_XOR, HOST_TEMP, side->reg);
+    leave_for_pieces(to, emit_jcc(t->hot, HOST_S, 0));
     emit_rr(t->hot, true, HOST_LOAD, HOST_TEMP, side->reg);
     emit_gs(t->hot, true, HOST_SUB, HOST_TEMP, HOST_NO_REG, tag_of(t, side));
     emit_gs(t->hot, true, HOST_CMP, HOST_TEMP, HOST_NO_REG, limit);

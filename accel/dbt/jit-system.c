@@ -93,6 +93,7 @@ bool jit_emit_pushf(JitTranslator *t, const JitInsn *in)
     if (in->dec.operand_width != 8 * jit_word(t))
         return false;
     jit_emit_access(t, &top, jit_word(t), true);
+    jit_emit_touch(t);
     emit_rm(t->hot, true, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(rax));
     emit_flags_to_ax(t->hot);
     emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, JIT_FRAME(temp));

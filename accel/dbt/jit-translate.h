@@ -303,6 +303,9 @@ void jit_emit_access_place(JitTranslator *t, const HostAddress *a, unsigned size
 bool jit_emit_operand(JitTranslator *t, const JitInsn *in, unsigned size, bool write);
 /* The same for an address in host registers, relative to a flat segment. */
 void jit_emit_access(JitTranslator *t, const HostAddress *a, unsigned size, bool write);
+/* If HOST_ADDR is not canonical, where empty entries are (jit-site.c), the host's fault comes here, before what is next changes
+ * a register of the guest's for a while. HOST_TEMP is lost. */
+void jit_emit_touch(JitTranslator *t);
 /* A site for the instruction, whose runs are counted if it is being watched: its number. Changes flags. */
 uint32_t jit_emit_site(JitTranslator *t, unsigned size, bool write, bool span);
 /* HOST_ADDR: linear address to host address, by the tables. Changes flags and HOST_TEMP. */

@@ -107,6 +107,14 @@ GUEST(comparisons, "mov $40, %ebp\n xor %r12d, %r12d\n"
                    "mov $0x23ffc, %edi\n mov (%rdi), %eax\n scasl\n add (%rdi), %r12d\n"
                    "mov $0x23ff8, %esi\n mov $0x24ff8, %edi\n mov (%rsi), %eax\n mov (%rdi), %edx\n cmpsq\n"
                    "add (%rsi), %r12d\n add (%rdi), %r12d\n dec %ebp\n jnz 1b\n");
+/* The same where entries that are empty have their tags, R15, behind a flush of the TLB. */
+#define WHERE_NOTHING_IS(instructions)                                                                                 \
+    FUNCTION("mov $64, %ecx\n" instructions) "mov $40, %ebp\n"                                                         \
+    "1: mov $0x20000, %edi\n mov $0x20800, %esi\n call 8b\n dec %ebp\n jnz 1b\n mov %cr3, %rcx\n mov %rcx, %cr3\n"        \
+    "mov %r15, %rdi\n mov %r15, %rsi\n call 8b\n"
+GUEST(store_nowhere, WHERE_NOTHING_IS("rep stosb\n"));
+GUEST(copy_nowhere, WHERE_NOTHING_IS("rep movsb\n"));
+GUEST(high_byte_nowhere, WHERE_NOTHING_IS("mov %ah, (%rdi)\n"));
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -479,6 +487,31 @@ static void comparisons_of_strings_move_their_pointers(void **state)
     }
 }
 
+/* The address is not canonical wherever it comes from: registers are those before the instruction. */
+static void what_faults_where_empty_entries_are_has_done_nothing(void **state)
+{
+    static const struct {
+        const uint8_t *code, *end;
+    } guests[] = {
+        {store_nowhere, store_nowhere_end},
+        {copy_nowhere, copy_nowhere_end},
+        {high_byte_nowhere, high_byte_nowhere_end},
+    };
+    Rig *rig = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(guests); i++) {
+        CpuState *s = start(rig);
+
+        scattered(rig);
+        rig_code(rig, guests[i].code, (size_t)(guests[i].end - guests[i].code));
+        s->gpr[GPR_RAX] = 0x1122334455667788;
+        s->gpr[GPR_R15] = JIT_SITE_NONE;
+        assert_int_equal(rig_run(rig, 0), 13);
+        assert_true(s->gpr[GPR_RDI] == JIT_SITE_NONE && s->gpr[GPR_RSI] == JIT_SITE_NONE);
+        assert_true(s->gpr[GPR_RAX] == 0x1122334455667788 && s->gpr[GPR_RCX] == 64);
+    }
+}
+
 /* Code that has run in a page is stored to, and runs again, three times. */
 static void check_rewriting(Rig *rig)
 {
@@ -812,6 +845,7 @@ int main(void)
         RIG_CASE(an_index_that_may_be_larger_is_not_taken_for_limited),
         RIG_CASE(elements_are_where_the_base_of_now_says),
         RIG_CASE(comparisons_of_strings_move_their_pointers),
+        RIG_CASE(what_faults_where_empty_entries_are_has_done_nothing),
         RIG_CASE(an_array_of_stores_never_covers_code_that_was_run),
         RIG_CASE(a_span_of_stores_ends_where_a_page_is_read_only),
         RIG_CASE(a_span_of_stores_never_covers_code_that_was_run),
