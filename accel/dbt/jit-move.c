@@ -19,8 +19,9 @@
  * block has up to COPIES_MAX of one mode. Moved is one that was not made for that reason, if there is any; of
  * more than one the one that was made or moved the longest ago.
  *
- * Units of 32-bit code stay where they are, those without groups (jit-group.c), and those whose constants would need a
- * longer form.
+ * Units of 32-bit code stay where they are, those without groups (jit-group.c), those whose constants would need a
+ * longer form, and those of which a target would come to lie on the other side: a unit that leads to its own begin or lower looks
+ * for requests (jit-branch.c), and addresses wrap around.
  *
  * Between units only: no code of the unit is running.
  */
@@ -85,11 +86,23 @@ static bool fits(const JitAddress *a, const uint8_t *place, uint64_t distance)
     }
 }
 
+/* What leads up goes on doing so. */
+static bool exits_fit(const DbtJit *jit, const JitUnit *u, uint64_t distance)
+{
+    for (uint32_t i = 0; i < u->exit_count; i++) {
+        const JitExit *exit = &jit->exits[u->first_exit + i];
+
+        if (!exit->fixed && (exit->rip > u->rip) != (exit->rip + distance > u->rip + distance))
+            return false;
+    }
+    return true;
+}
+
 static bool can_move(const DbtJit *jit, const JitUnit *u, uint64_t distance)
 {
     const JitAddress *a = addresses_of(jit, u);
 
-    if (u->fixed)
+    if (u->fixed || !exits_fit(jit, u, distance))
         return false;
     for (unsigned i = 0; i < u->address_count; i++) {
         if (!fits(&a[i], place_of(jit, u, &a[i]), distance))

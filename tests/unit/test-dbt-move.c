@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "accel/dbt/jit.h"
+#include "core/thread.h"
 #include "dbt-rig.h"
 
 static const DbtVcpu *vcpu_of(Rig *rig)
@@ -137,6 +138,65 @@ static void two_processes_do_not_take_their_code_from_each_other_for_ever(void *
     assert_int_equal(v->jit->stats.moved, moved);
 }
 
+/*
+ * A jump through the pointer at RIG_DATA, and code at LOOP that counts RCX down and goes to where the jump is, and 2 GiB further. Where
+ * the two are made the pointer leads up, to the upper half; at 2 GiB the same distance leads down, round the end of addresses.
+ */
+GUEST(wraps, "mov wraps + 0x10000(%rip), %rax\n jmp 1f\n 1: jmp *wraps + 0x10000(%rip)\n");
+GUEST(comes_back, "dec %rcx\n jz 1f\n jmp comes_back + 0x7ffe0000\n 1: out %al, $0xf4\n hlt\n");
+#define LOOP 0x30000u
+#define UP 0xffffffff80000000ull
+#define TURNS (1ull << 30)
+
+typedef struct Interrupter {
+    Rig *rig;
+    bool stop;
+} Interrupter;
+
+static void *interrupt(void *opaque)
+{
+    Interrupter *in = opaque;
+
+    while (!__atomic_load_n(&in->stop, __ATOMIC_ACQUIRE)) {
+        g_usleep(1000);
+        __atomic_store_n(&in->rig->stopped[0], -3, __ATOMIC_RELEASE);
+        vcpu_request(in->rig->machine->vcpus[0], VCPU_REQ_PAUSE);
+    }
+    return NULL;
+}
+
+static void a_loop_that_moving_would_close_can_be_interrupted(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    uint64_t *pml4 = rig_mem(rig, 0x2000), *pdpt = rig_mem(rig, 0x3000), *pointer = rig_mem(rig, RIG_DATA);
+    Interrupter in = {.rig = rig};
+    pthread_t thread;
+    int vector;
+
+    RIG_LOAD(rig, wraps);
+    memcpy(rig_mem(rig, LOOP), comes_back, (size_t)(comes_back_end - comes_back));
+    pml4[511] = pml4[0];
+    pdpt[2] = pdpt[510] = pdpt[0];
+    *pointer = UP + LOOP;
+    for (unsigned i = 0; i < 2; i++) {
+        rig_mode(rig, 0, 64);
+        s->gpr[GPR_RCX] = 1;
+        s->rip = i ? RIG_CODE : LOOP;
+        assert_int_equal(rig_run(rig, 0), -1);
+    }
+    rig_mode(rig, 0, 64);
+    s->gpr[GPR_RCX] = TURNS;
+    s->rip = 2 * GIB + RIG_CODE;
+    *pointer = LOOP;
+    assert_true(thread_create(&thread, "interrupter", interrupt, &in, NULL));
+    vector = rig_run(rig, 0);
+    __atomic_store_n(&in.stop, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(vector, -3);
+    assert_true(s->gpr[GPR_RCX]);
+}
+
 GUEST(near_base, "incl %fs:near_base + 0x10008(%rip)\n mov %fs:near_base + 0x10008(%rip), %eax");
 
 /* What it counts is at 3 GiB and more; one GiB from there is other memory. */
@@ -167,6 +227,7 @@ int main(void)
         RIG_CASE(code_runs_at_any_address_and_is_translated_a_few_times_only),
         RIG_CASE(what_a_table_is_expected_to_say_moves_with_the_code),
         RIG_CASE(an_address_from_rip_and_a_base_moves_with_the_code),
+        RIG_CASE(a_loop_that_moving_would_close_can_be_interrupted),
         RIG_CASE(two_processes_do_not_take_their_code_from_each_other_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
