@@ -173,7 +173,7 @@ GENERAL bool jit_base_refill(DbtJit *jit, uint64_t linear, uint32_t number, uint
     uint64_t page = linear & GUEST_PAGE_MASK;
     uint64_t base = linear - (uint64_t)(int64_t)area->bases[number - JIT_BASE_FIRST].low;
 
-    /* The log it is in goes by the half its tag is in. */
+    /* What crosses the page's end does not come here. The log the entry is in goes by the half its tag is in. */
     if (linear - page > GUEST_PAGE_SIZE - JIT_BASE_BYTES || (base ^ linear) >> 63)
         return false;
     if (!jit_site_note(area, number, page, page)) {

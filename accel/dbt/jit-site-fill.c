@@ -301,10 +301,14 @@ static void glue_fill_table(DbtJit *jit, JitEmit *e, MmuContext context, bool wr
 
 static void glue_fill_base(DbtJit *jit, JitEmit *e, MmuContext context, bool write)
 {
-    uint32_t again, missing, useless, failed[2];
+    uint32_t crosses, again, missing, useless, failed[2];
 
     jit->glue.fill_base[context][write] = e->at;
     push_scratch(e);
+    emit_rr(e, false, HOST_LOAD, GPR_RCX, GPR_R10);
+    and_imm(e, GPR_RCX, GUEST_PAGE_SIZE - 1);
+    emit_cmp_imm(e, GPR_RCX, GUEST_PAGE_SIZE - JIT_BASE_BYTES);
+    crosses = emit_jcc(e, HOST_A, 0); /* before a walk for a page that the access may not be in */
     again = e->at;
     missing = look_up(e, mmu_table_offset(context, write));
     useless = call_refill(jit, e, (uintptr_t)jit_base_refill, context, write);
@@ -312,6 +316,7 @@ static void glue_fill_base(DbtJit *jit, JitEmit *e, MmuContext context, bool wri
 
     emit_patch(e, missing, e->at);
     fill_table(jit, e, context, write ? JIT_FILL_WRITE : JIT_FILL_READ, again, failed);
+    emit_patch(e, crosses, e->at);
     emit_patch(e, useless, e->at);
     emit_patch(e, failed[0], e->at);
     emit_patch(e, failed[1], e->at);
