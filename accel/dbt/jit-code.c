@@ -25,7 +25,7 @@
 #include "core/error.h"
 #include "core/host.h"
 
-/* What one unit may take: 64 instructions, and a bound for each in hot and in cold code. */
+/* What one unit may take: 64 instructions, and a bound for each in hot and in cold code, on average: there are not many that take more. */
 #define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 400 + 512)
 #define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 160 + 256)
 /* What is worth a part. */

@@ -26,6 +26,8 @@
 #define OPCODE_LODS 0xac
 #define OPCODE_SCAS 0xae
 
+#define STRING_SPANS_MAX 8
+
 /* How an instruction uses its two addresses. */
 typedef struct StringKind {
     bool source, destination, writes;
@@ -228,13 +230,18 @@ static void emit_again(JitTranslator *t, const JitInsn *in, bool compares, uint3
     emit_jmp(t->hot, top);
 }
 
+/* The first ones of a unit, as each takes a lot of code (UNIT_HOT_MAX of jit-code.c). */
+static bool tries_spans(JitTranslator *t, StringKind kind)
+{
+    return kind.writes && !t->is32 && !jit_is_hashed(t, t->index) && t->string_spans++ < STRING_SPANS_MAX;
+}
+
 static bool emit_repeated(JitTranslator *t, const JitInsn *in)
 {
     StringKind kind = kind_of(in);
     unsigned size = in->insn->op_size;
     bool both = kind.source && kind.destination;
-    bool spans = kind.writes && !t->is32 && !jit_is_hashed(t, t->index);
-    uint32_t done = spans ? jit_emit_string_span(t, in, kind.source) : 0;
+    uint32_t done = tries_spans(t, kind) ? jit_emit_string_span(t, in, kind.source) : 0;
     uint32_t top = t->hot->at, out = emit_checks(t, kind, (unsigned)__builtin_ctz(size));
 
     emit_split_count(t);

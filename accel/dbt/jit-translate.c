@@ -285,6 +285,7 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
     u->fixed = t->is32 || block->crosses;
     t->flags_in_frame = t->x87 = false;
     t->vectors = 0;
+    t->string_spans = 0;
     t->held = 0;
     t->x87_note = 0;
     jit_emit_entries(t);

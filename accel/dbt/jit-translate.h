@@ -147,6 +147,7 @@ struct JitTranslator {
 
     JitGroup groups[BLOCK_MAX_INSNS];
     unsigned group_count;
+    unsigned string_spans; /* repeated instructions that try to do without pieces, so far */
     uint8_t held;        /* HOST_TEMP has the delta of this group (number + 1); 0: of none */
     int64_t held_shift;  /* with an array's delta it has a register that had this added to it */
 

@@ -414,6 +414,27 @@ static void repeated_strings_over_scattered_pages_are_the_hosts(void **state)
     }
 }
 
+/* As many as a unit has of what takes the most code, of which nothing is done; units of all lengths before it. */
+static void code_of_nothing_but_repeated_strings_has_room(void **state)
+{
+    static const uint8_t rep_movsw[] = {0x66, 0xf3, 0xa5}, adc[] = {0x83, 0xd0, 0};
+    Rig *rig = rig_new_sized(1, 1);
+
+    for (unsigned round = 0; round < 60; round++) {
+        for (unsigned count = round * 7 % 60; count; count = count == 60 ? 0 : 60) {
+            g_autoptr(GByteArray) code = g_byte_array_new();
+
+            for (unsigned i = 0; i < count; i++)
+                g_byte_array_append(code, rep_movsw, sizeof(rep_movsw));
+            g_byte_array_append(code, adc, sizeof(adc));
+            rig_code(rig, code->data, code->len);
+            prepare(rig, RIG_DATA, RIG_DATA, 0);
+            assert_int_equal(rig_run(rig, 0), -1);
+        }
+    }
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +452,7 @@ int main(void)
         RIG_CASE(outs_writes_every_element),
         RIG_CASE(outs_writes_what_comes_before_a_missing_page_once),
         RIG_CASE(a_trap_flag_traps_after_each_element),
+        cmocka_unit_test(code_of_nothing_but_repeated_strings_has_room),
     };
 
     core_init();
