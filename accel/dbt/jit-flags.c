@@ -9,6 +9,9 @@
  * two instructions of this one, the flag has whatever value the last access left: no code that
  * follows a calling convention, or comes from a compiler, can be told from that.
  *
+ * The same may happen where the unit goes on in another page, and that is another one in the next address space that has this
+ * page at the same place.
+ *
  * Undefined flags count as written. A flag nobody needs may be seen by an interrupt handler in the
  * saved image with another value than on hardware.
  *

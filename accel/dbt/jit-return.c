@@ -33,7 +33,8 @@ static bool is_guard(const JitInsn *in)
     return in->next && in->emit == jit_emit_ret;
 }
 
-/* It leaves the unit by its checks or its exit alone: no exception comes from the host. */
+/* It leaves the unit by its checks or its exit alone: no exception comes from the host, but at the page of empty entries (jit-site.c),
+ * where the guest finds flags that are not made again. */
 static bool is_tame(const JitInsn *in)
 {
     if (in->emit == jit_emit_reencoded)

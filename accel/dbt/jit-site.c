@@ -24,7 +24,8 @@
  *
  * An empty entry has a tag that is not canonical, and its delta is never cleared: an address in that
  * page, which only a faulty guest makes, becomes one that is not canonical on the host either, whose
- * #GP the interpreter turns into the guest's (jit_signal).
+ * #GP the interpreter turns into the guest's (jit_signal). So up to its access an instruction leaves the guest's registers
+ * as they are, or sees to the fault before (jit_emit_touch).
  *
  * Entries are logged when filled. A CR3 write voids those of the lower half of the address space, and those of
  * the upper half unless all pages seen there were global. The logs may have an entry twice, and empty ones until a page is voided by
