@@ -241,6 +241,7 @@ bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)
 
     t->keeps_temp = true;
     emit_exit(t, taken ? in->rip + in->insn->len : jit_branch_target(in), (in->dec.opcode & 15) ^ taken);
+    t->branches[t->branch_count++] = (JitBranch){t->hot->at - 1, in->rip + in->insn->len - 1};
     return true;
 }
 

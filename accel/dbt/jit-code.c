@@ -26,7 +26,7 @@
 #include "core/host.h"
 
 /* What one unit may take: 64 instructions, and a bound for each in hot and in cold code, on average: there are not many that take more. */
-#define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 400 + 512)
+#define UNIT_HOT_MAX (BLOCK_MAX_INSNS * 400 + 512 + JIT_PLACES)
 #define UNIT_COLD_MAX (BLOCK_MAX_INSNS * 160 + 256)
 /* What is worth a part. */
 #define PART_MIN (128 * (uint32_t)KIB)

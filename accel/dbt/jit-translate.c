@@ -259,11 +259,68 @@ static JitUnit *interrupted(JitTranslator *t)
     return NULL;
 }
 
+/* All of the unit from t->hot and t->cold on; false: interrupted. */
+static bool emit_unit(JitTranslator *t, const DbtBlock *block)
+{
+    DbtJit *jit = t->jit;
+    JitUnit *u = t->unit;
+    const JitInsn *last = &t->insns[t->count - 1];
+
+    u->begin = t->hot->at;
+    u->cold = t->cold->at;
+    t->flags_in_frame = t->x87 = false;
+    t->vectors = 0;
+    t->string_spans = 0;
+    t->held = 0;
+    t->x87_note = 0;
+    t->branch_count = 0;
+    for (unsigned i = 0; i < t->group_count; i++)
+        t->groups[i].checked = false;
+    jit_emit_entries(t);
+    for (t->index = 0; t->index < t->count; t->index++) {
+        t->flags_in_frame = (int)t->index > t->save_point;
+        jit->offsets[u->offsets + t->index] = (uint16_t)(t->hot->at - u->begin);
+        emit_insn(t, &t->insns[t->index]);
+        jit_emit_keep_operands(t);
+        if ((int)t->index == t->save_point && t->remakes)
+            jit_emit_note_flags(t);
+        else if ((int)t->index == t->save_point)
+            jit_emit_save_flags(t);
+        if (is_interrupted(t, block))
+            return false;
+    }
+    if (falls_through(last))
+        jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
+    u->end = t->hot->at;
+    u->cold_end = t->cold->at;
+    return true;
+}
+
+/* A second time if its branches lie better elsewhere. */
+static bool emit_placed(JitTranslator *t, const DbtBlock *block)
+{
+    const JitUnit unit = *t->unit;
+    uint32_t hot = t->hot->at, cold = t->cold->at, sites[MMU_CONTEXTS][JIT_SITE_KINDS];
+    unsigned skip;
+
+    memcpy(sites, t->jit->next_site, sizeof(sites));
+    if (!emit_unit(t, block))
+        return false;
+    skip = t->has_sites ? jit_place_unit(t) : 0;
+    if (!skip)
+        return true;
+    *t->unit = unit;
+    memcpy(t->jit->next_site, sites, sizeof(sites));
+    t->hot->at = hot + skip;
+    t->cold->at = cold;
+    return emit_unit(t, block);
+}
+
 JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
 {
     JitTranslator *t = jit->translator;
     JitUnit *u = jit_unit_new(jit, block, rip, plain);
-    const JitInsn *last;
+    uint32_t hot = t->hot->at, cold = t->cold->at;
     bool known = true;
 
     t->unit = u;
@@ -280,35 +337,12 @@ JitUnit *jit_translate(DbtJit *jit, DbtBlock *block, uint64_t rip, bool plain)
     t->predicted = jit_predict(t);
     jit_groups_find(t);
     jit_frame_note_writes(t);
-    u->begin = t->hot->at;
-    u->cold = t->cold->at;
     u->fixed = t->is32 || block->crosses;
-    t->flags_in_frame = t->x87 = false;
-    t->vectors = 0;
-    t->string_spans = 0;
-    t->held = 0;
-    t->x87_note = 0;
-    jit_emit_entries(t);
-    for (t->index = 0; t->index < t->count; t->index++) {
-        t->flags_in_frame = (int)t->index > t->save_point;
-        jit->offsets[u->offsets + t->index] = (uint16_t)(t->hot->at - u->begin);
-        emit_insn(t, &t->insns[t->index]);
-        jit_emit_keep_operands(t);
-        if ((int)t->index == t->save_point && t->remakes)
-            jit_emit_note_flags(t);
-        else if ((int)t->index == t->save_point)
-            jit_emit_save_flags(t);
-        if (is_interrupted(t, block)) {
-            t->hot->at = u->begin;
-            t->cold->at = u->cold;
-            return interrupted(t);
-        }
+    if (!emit_placed(t, block)) {
+        t->hot->at = hot;
+        t->cold->at = cold;
+        return interrupted(t);
     }
-    last = &t->insns[t->count - 1];
-    if (falls_through(last))
-        jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
-    u->end = t->hot->at;
-    u->cold_end = t->cold->at;
     u->save_point = t->save_point;
     u->flags_out = t->flags_out;
     u->flags_undefined = t->flags_undefined;

@@ -119,6 +119,12 @@ typedef struct JitPlace {
     uint8_t spare; /* HOST_NO_REG: none */
 } JitPlace;
 
+/* A conditional branch (jit-place.c). */
+typedef struct JitBranch {
+    uint32_t last;  /* offset of its last byte in the code */
+    uint64_t guest; /* linear address of the last byte in the guest's */
+} JitBranch;
+
 struct JitTranslator {
     DbtJit *jit;
     JitUnit *unit;
@@ -150,6 +156,9 @@ struct JitTranslator {
     unsigned string_spans; /* repeated instructions that try to do without pieces, so far */
     uint8_t held;        /* HOST_TEMP has the delta of this group (number + 1); 0: of none */
     int64_t held_shift;  /* with an array's delta it has a register that had this added to it */
+
+    JitBranch branches[BLOCK_MAX_INSNS];
+    unsigned branch_count;
 
     /* Of the instruction now emitted. */
     unsigned index;
@@ -367,6 +376,10 @@ void jit_emit_save_flags(JitTranslator *t);
 uint64_t jit_branch_target(const JitInsn *in);
 /* The path goes on at the target of this conditional branch. */
 bool jit_is_taken(const JitInsn *in);
+
+/* --- jit-place.c --- */
+/* So many bytes, fewer than JIT_PLACES, are to be left free in front of the unit just emitted. */
+unsigned jit_place_unit(const JitTranslator *t);
 
 /* --- jit-stack.c --- */
 /* Checks the word below the top of the stack. */

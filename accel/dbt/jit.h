@@ -521,6 +521,9 @@ JitUsage jit_usage(const DbtJit *jit);
 /* The unit whose code contains the offset. */
 JitUnit *jit_unit_at(const DbtJit *jit, uint32_t offset);
 
+/* Bytes that are left free in front of a unit are fewer than these (jit-place.c). */
+#define JIT_PLACES 64u
+
 /* --- jit-unit.c --- */
 /* The vCPU's mode as an index, after something may have changed it; JIT_NO_MODE: interpret. */
 uint8_t jit_mode_now(DbtJit *jit);
