@@ -74,7 +74,7 @@ static JitExit *new_exit(JitTranslator *t, uint64_t rip)
     uint32_t number = t->unit->exit_count++;
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
 
-    g_assert(number < JIT_EXIT_MAX);
+    g_assert(number < JIT_EXIT_MAX && !t->sp_behind);
     g_assert(rip > t->unit->rip || t->goes_back || (rip == t->unit->rip && !t->unit->plain) || t->exit_mode != t->unit->mode);
     *exit = (JitExit){
         .rip = rip,
@@ -383,8 +383,10 @@ bool jit_emit_call(JitTranslator *t, const JitInsn *in)
 {
     if (in->dec.raw.imm[0].is_relative) {
         emit_push_return(t, in);
-        if (!in->next)
-            emit_exit(t, jit_branch_target(in), HOST_NO_REG);
+        if (in->next)
+            return true;
+        jit_emit_sp_settle(t);
+        emit_exit(t, jit_branch_target(in), HOST_NO_REG);
         return true;
     }
     if (in->insn->flags & INSN_MEM || in->insn->rm == GPR_RSP) {
@@ -455,6 +457,7 @@ bool jit_emit_ret(JitTranslator *t, const JitInsn *in)
     if (in->next && !in->brief)
         emit_return_guard(t, in);
     jit_emit_sp_add(t, (int32_t)(jit_word(t) + (in->insn->imm & 0xffff)));
+    jit_emit_sp_settle(t);
     if (in->next)
         return true;
     emit_predicted(t);

@@ -376,6 +376,8 @@ static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, boo
     t->keeps_temp = true;
     if (spilled)
         jit_emit_load_spill(t, HOST_ADDR, in->base);
+    if (in->base == GPR_RSP)
+        disp += t->sp_behind;
     *place = (JitPlace){group_address(in, g, base, disp), spilled ? HOST_NO_REG : HOST_ADDR};
     if (spilled && spare)
         collapse(t, place);

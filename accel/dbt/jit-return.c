@@ -61,8 +61,7 @@ void jit_returns_find(JitTranslator *t)
     }
 }
 
-/* Whether the instruction, which changes RSP, does that by adding *step. */
-static bool moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step)
+bool jit_moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step)
 {
     const ZydisDecodedOperand *with = &in->operands[1];
     int32_t word = (int32_t)jit_word(t);
@@ -117,7 +116,7 @@ static uint8_t lost_at(const JitTranslator *t, const JitRemake *r, const JitInsn
     int32_t step;
     uint8_t lost = 0;
 
-    if (changes(in, r->first) && !(r->first == GPR_RSP && moves_stack(t, in, &step)))
+    if (changes(in, r->first) && !(r->first == GPR_RSP && jit_moves_stack(t, in, &step)))
         lost |= BIT(FIRST);
     if (r->second != HOST_NO_REG && r->second != r->first && changes(in, r->second))
         lost |= BIT(SECOND);
@@ -152,7 +151,7 @@ bool jit_return_slot(const JitTranslator *t, uint64_t *address)
     for (unsigned i = 0; i + 1 < t->count; i++) {
         if (!changes(&t->insns[i], GPR_RSP))
             continue;
-        if (!moves_stack(t, &t->insns[i], &step))
+        if (!jit_moves_stack(t, &t->insns[i], &step))
             return false;
         *address += (uint64_t)(int64_t)step;
     }
@@ -175,7 +174,7 @@ static int32_t stack_moved(const JitTranslator *t, unsigned maker)
     int32_t sum = 0, step;
 
     for (unsigned i = maker; i < t->index; i++) {
-        if (changes(&t->insns[i], GPR_RSP) && moves_stack(t, &t->insns[i], &step))
+        if (changes(&t->insns[i], GPR_RSP) && jit_moves_stack(t, &t->insns[i], &step))
             sum += step;
     }
     return sum;

@@ -201,7 +201,7 @@ static bool emit_it(JitTranslator *t, const JitInsn *in)
         jit_emit_want_x87(t);
     if (in->vectors & ~t->vectors || (in->x87 && !t->x87))
         t->held = 0; /* loading them may have taken HOST_TEMP */
-    if (!in->emit(t, in))
+    if (!jit_stack_moves(t, in) && !in->emit(t, in))
         return false;
     t->vectors |= in->vectors;
     t->x87 |= in->x87;
@@ -213,12 +213,17 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
     uint32_t hot = t->hot->at, cold = t->cold->at, exits = t->unit->exit_count, note = t->x87_note;
     uint16_t addresses = t->unit->address_count;
     bool first = in->group && !t->groups[in->group - 1].checked;
+    int32_t sp_behind = t->sp_behind;
 
     t->miss_count = 0;
     t->miss_flags = t->keeps_temp = false;
+    t->sp_lags = jit_stack_may_lag(t, in);
+    if (!t->sp_lags)
+        jit_emit_sp_settle(t);
     if (in->emit && emit_it(t, in)) {
         if (!t->keeps_temp)
             t->held = 0;
+        g_assert(!t->miss_count || !t->sp_behind);
         jit_emit_misses(t);
         if (in->x87)
             jit_x87_emitted(t, in);
@@ -232,6 +237,8 @@ static void emit_insn(JitTranslator *t, const JitInsn *in)
     t->cold->at = cold;
     t->unit->exit_count = exits;
     t->unit->address_count = addresses;
+    t->sp_behind = sp_behind;
+    jit_emit_sp_settle(t);
     t->jit->stats.fallbacks++;
     t->unit->pure &= in->dec.meta.category == ZYDIS_CATEGORY_STRINGOP;
     emit_interpreted(t);
@@ -272,6 +279,7 @@ static bool emit_unit(JitTranslator *t, const DbtBlock *block)
     t->vectors = 0;
     t->string_spans = 0;
     t->held = 0;
+    t->sp_behind = 0;
     t->x87_note = 0;
     t->branch_count = 0;
     for (unsigned i = 0; i < t->group_count; i++)
@@ -289,6 +297,7 @@ static bool emit_unit(JitTranslator *t, const DbtBlock *block)
         if (is_interrupted(t, block))
             return false;
     }
+    jit_emit_sp_settle(t);
     if (falls_through(last))
         jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
     u->end = t->hot->at;

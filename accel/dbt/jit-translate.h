@@ -154,6 +154,8 @@ struct JitTranslator {
     JitGroup groups[BLOCK_MAX_INSNS];
     unsigned group_count;
     unsigned string_spans; /* repeated instructions that try to do without pieces, so far */
+    int32_t sp_behind;   /* what HOST_SP has yet to be moved by to be guest RSP (jit-stack.c) */
+    bool sp_lags;        /* the instruction now emitted may add to that */
     uint8_t held;        /* HOST_TEMP has the delta of this group (number + 1); 0: of none */
     int64_t held_shift;  /* with an array's delta it has a register that had this added to it */
 
@@ -246,6 +248,8 @@ void jit_emit_flags_back(JitEmit *e);
 void jit_returns_find(JitTranslator *t);
 /* What is needed for whoever RET n returns to instead, where live flags are needed behind it. Decides on JitInsn.brief. */
 uint32_t jit_return_needs(JitTranslator *t, unsigned n, uint32_t live);
+/* Whether the instruction, which changes RSP, does that by adding *step. */
+bool jit_moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step);
 /* Where the RET at the unit's end finds its return address, with the stack pointer of now; false: that is not to be told beforehand. */
 bool jit_return_slot(const JitTranslator *t, uint64_t *address);
 /* Behind an instruction: what of its operands will be lost. HOST_ADDR is lost. */
@@ -387,8 +391,14 @@ JitPlace jit_emit_access_push(JitTranslator *t);
 bool jit_emit_push(JitTranslator *t, const JitInsn *in);
 bool jit_emit_pop(JitTranslator *t, const JitInsn *in);
 bool jit_emit_leave(JitTranslator *t, const JitInsn *in);
-/* HOST_SP += bytes; flags stay. */
+/* Guest RSP += bytes; flags stay. */
 void jit_emit_sp_add(JitTranslator *t, int32_t bytes);
+/* HOST_SP is guest RSP from here on; flags stay. */
+void jit_emit_sp_settle(JitTranslator *t);
+/* Whether the instruction can do with a HOST_SP that lags. */
+bool jit_stack_may_lag(const JitTranslator *t, const JitInsn *in);
+/* ADD, SUB or LEA that moves RSP, and nobody needs its flags: no code at all. false: the instruction is not that. */
+bool jit_stack_moves(JitTranslator *t, const JitInsn *in);
 /* --- jit-string.c --- */
 bool jit_emit_string(JitTranslator *t, const JitInsn *in);
 /* --- jit-string-span.c --- */

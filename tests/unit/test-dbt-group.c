@@ -477,6 +477,41 @@ static void there_may_be_more_places_near_a_base_than_entries(void **state)
     }
 }
 
+/* What is pushed and popped, and at each place what RSP is: by registers, by memory, by flags, and where a division fails. */
+GUEST(looks, "mov %rsp, %r12\n mov %rbx, %rsp\n xor %r9d, %r9d\n mov $3, %esi\n"
+             "1: push %rax\n push %rsi\n push %rsp\n pop %r8\n sub %rsp, %r8\n push $5\n mov %rsp, %r10\n sub %rbx, %r10\n"
+             "push %rbp\n sub $16, %rsp\n lea 24(%rsp), %r11\n sub %rbx, %r11\n mov %rsi, 8(%rsp)\n add 8(%rsp), %r9\n"
+             "push %rcx\n lea -8(%rsp), %rsp\n cmp %rbx, %rsp\n setb %dl\n add $24, %rsp\n test %rbp, %rbp\n jz 2f\n"
+             "push %rdx\n push %rdx\n div %rcx\n"
+             "2: add $8, %rsp\n pop %rbp\n pop %rcx\n pop %r13\n pop %r14\n dec %esi\n jnz 1b\n"
+             "mov %rsp, %r15\n mov %r12, %rsp");
+
+static void whoever_looks_at_the_stack_pointer_finds_it(void **state)
+{
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+
+    RIG_LOAD(rig, looks);
+    for (uint64_t rbx = NEXT - 16; rbx < NEXT + 96; rbx += 4) {
+        assert_int_equal(run_times(rig, rbx, 0), -1);
+        assert_int_equal(s->gpr[GPR_R8], 0);
+        assert_true((int64_t)s->gpr[GPR_R10] == -24);
+        assert_true((int64_t)s->gpr[GPR_R11] == -24);
+        assert_int_equal(s->gpr[GPR_R9], 3 + 2 + 1);
+        assert_int_equal(s->gpr[GPR_RDX], 1);
+        assert_int_equal(s->gpr[GPR_RCX], 5);
+        assert_int_equal(s->gpr[GPR_R13], 1);
+        assert_true(s->gpr[GPR_R14] == 0x1122334455667788);
+        assert_true(s->gpr[GPR_R15] == rbx);
+    }
+    for (uint64_t rbx = NEXT - 16; rbx < NEXT + 96; rbx += 4) {
+        assert_int_equal(run_times(rig, rbx, 1), 0);
+        /* The processor aligns it before it saves five words. */
+        assert_true(s->gpr[GPR_RSP] == ((rbx - 56) & ~(uint64_t)15) - 40);
+        assert_true(*(uint64_t *)rig_mem(rig, s->gpr[GPR_RSP] + 24) == rbx - 56);
+    }
+}
+
 GUEST(thread_stores, "wrfsbase %rbx\n add $1, %ecx\n mov %fs:0, %rdx\n add $1, %ecx\n mov %rax, %fs:8\n add $1, %ecx\n mov %rax, %fs:16");
 #define THREAD_STORES_STORE 20u
 
@@ -517,6 +552,7 @@ int main(void)
         RIG_CASE(variables_of_a_page_are_where_they_are_alone),
         RIG_CASE(a_fault_is_that_of_the_variable_it_belongs_to),
         RIG_CASE(there_may_be_more_places_near_a_base_than_entries),
+        RIG_CASE(whoever_looks_at_the_stack_pointer_finds_it),
         RIG_CASE(a_fault_near_a_base_is_that_of_its_access),
     };
 
