@@ -12,6 +12,9 @@ Time is CPU time: what the process, all threads of it, spent from the request to
 empty request costs. On an idle host that is the time that passes; on a busy one it is what would have
 passed. --clock wall measures by the clocks of the guests instead.
 
+There are two guests of each kind: translated code lies elsewhere in each, and the host's branch predictor and caches take it
+better or worse there, as they do with a native program that is linked another way.
+
 A virtual host's CPU may be one thread of a core whose other thread works for somebody else, now and then: code that
 keeps all units of the core busy takes up to 1.9 times as long then, code that waits for its own results as long as ever.
 So each sample is taken on a CPU that had its core for itself just before and after, by a kernel that tells.
@@ -362,6 +365,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kernels", default="", help="names or classes, with commas; all of them")
     parser.add_argument("--repeat", type=int, default=5, help="the smallest of so many counts (5)")
+    parser.add_argument("--guests", type=int, default=2, help="so many of each kind run the kernels (2)")
     parser.add_argument("--accel", default="native,vmm,tcg", help="which of native, vmm, tcg (all)")
     parser.add_argument("--vmm-accel", default="dbt", help="vmm's -accel, with its options (dbt)")
     parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="CPU time, or the time that passes (cpu)")
@@ -387,6 +391,7 @@ def programs_of(args):
 
 
 def with_machines(binary, initrd, programs, native, cpus, work):
+    """What work says of these machines; guests of one name are one in its results."""
     machines = []
     try:
         if native:
@@ -401,7 +406,8 @@ def with_machines(binary, initrd, programs, native, cpus, work):
 
 def report(args, kernels, times, scaling, boots):
     ratios = Ratios(kernels, times)
-    print(f"host: {host_name()}; {'CPU time' if args.clock == 'cpu' else 'time by the clock'}, smallest of {args.repeat}\n")
+    clock = "CPU time" if args.clock == "cpu" else "time by the clock"
+    print(f"host: {host_name()}; {clock}, smallest of {args.repeat} in each of {args.guests} guests\n")
     print_table(["kernel", "class", "native ms", "vmm ms", "tcg ms", "vmm/native", "tcg/vmm"], kernel_table(kernels, times))
     print()
     classes = list(dict.fromkeys(kind for _, kind in kernels))
@@ -445,7 +451,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         binary, initrd = build(folder)
         kernels = list_kernels(binary, [word for word in args.kernels.split(",") if word])
-        times = with_machines(binary, initrd, programs, native, 1,
+        times = with_machines(binary, initrd, args.guests * programs, native, 1,
                               lambda machines: measure_kernels(machines, kernels, args.repeat, column, results))
         if not args.no_smp:
             names = [name for name, _ in kernels if name in SCALING]
