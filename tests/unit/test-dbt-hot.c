@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Code that runs often is translated, and once more with site entries (accel/dbt/jit-site.c); but not while somebody wants the vCPU.
+ * Code that runs often is translated, and once more with site entries (accel/dbt/jit-site.c), where it lies well
+ * (accel/dbt/jit-place.c); but not while somebody wants the vCPU.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include <Zydis/Zydis.h>
 #include <cmocka.h>
 
 #include "accel/dbt/jit.h"
@@ -76,6 +78,42 @@ static void code_that_runs_now_and_then_takes_no_site_entries(void **state)
     assert_int_equal(v->jit->next_site[MMU_SUPERVISOR][true], 0);
 }
 
+/* Loops that are too long for two turns in a unit, at all kinds of addresses. */
+GUEST(loops, "mov $0x20000, %ebx\n"
+             ".rept 12\n mov $5000, %ecx\n 1:\n .rept 36\n add %ecx, %eax\n .endr\n addl $1, (%rbx)\n dec %ecx\n jnz 1b\n .skip 9, 0x90\n .endr");
+static unsigned placed[2]; /* by the half the guest's is in */
+
+/* The last byte of a conditional branch is in the half of 64 bytes that the guest's is in. */
+static void check_branches(DbtJit *jit, JitUnit *unit)
+{
+    const DbtInsn *insns = dbt_block_insns(jit->v, unit->block);
+
+    for (unsigned i = 0; i < unit->exit_count && unit->block->hot; i++) {
+        const JitExit *exit = &jit->exits[unit->first_exit + i];
+        const uint8_t *patch = jit->hot.base + exit->patch;
+        uint64_t rip = unit->rip + (uint64_t)insns[exit->insn].offset + insns[exit->insn].len - 1;
+
+        if (patch[-2] != 0x0f || insns[exit->insn].mnemonic != ZYDIS_MNEMONIC_JNZ)
+            continue;
+        assert_int_equal((exit->patch + 3) & 32, rip & 32);
+        placed[rip >> 5 & 1]++;
+    }
+}
+
+static void branches_of_hot_code_lie_as_they_do_in_the_guest(void **state)
+{
+    Rig *rig = *state;
+    const DbtVcpu *v = vcpu_of(rig);
+
+    vcpu_of(rig)->accel->translate_after = 4;
+    assert_int_equal(RIG_RUN(rig, 64, loops), -1);
+    assert_int_equal(*(uint32_t *)rig_mem(rig, RIG_DATA), 12 * 5000);
+    if (!v->jit)
+        return;
+    jit_units_foreach(v->jit, check_branches);
+    assert_true(placed[0] >= 4 && placed[1] >= 4);
+}
+
 /* 300 blocks of 32 instructions, in turn, 20 times. */
 #define CHAIN 300u
 GUEST(chain, "mov $20, %ecx\n 1: .rept 300\n .rept 30\n inc %eax\n .endr\n jmp . + 2\n .endr\n dec %ecx\n jnz 1b");
@@ -120,6 +158,7 @@ int main(void)
         RIG_CASE(code_that_runs_often_gets_site_entries),
         RIG_CASE(flags_survive_when_code_gets_hot),
         RIG_CASE(code_that_runs_now_and_then_takes_no_site_entries),
+        RIG_CASE(branches_of_hot_code_lie_as_they_do_in_the_guest),
         RIG_CASE(translation_gives_way_to_requests_but_not_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
