@@ -10,8 +10,9 @@
  * or an indirect branch, which looks for requests itself: the same word is the mask that cuts the address to the number of its
  * entry in the jump cache.
  *
- * A unit that needs flags at its entry takes them from EFLAGS on direct links
- * and from frame.flags on indirect ones, and saves them around the checks.
+ * A unit that needs flags at its entry takes them from EFLAGS on near links, and saves them around the checks,
+ * and from frame.flags on others. There they are on the way into another page in any case, whether the unit needs them or not:
+ * the check may find that the page is another one.
  *
  * A unit counts its runs behind all that, or in front of loading flags, until its block is hot, and while its sites are
  * watched: see jit-path.c and jit-site.c.
@@ -43,12 +44,12 @@ bool jit_is_taken(const JitInsn *in)
     return in->next && in->next != in->rip + in->insn->len;
 }
 
-void jit_emit_save_flags(JitTranslator *t)
+void jit_emit_save_flags(JitEmit *e)
 {
-    emit_rr(t->hot, true, HOST_LOAD, HOST_ADDR, GPR_RAX);
-    emit_flags_to_ax(t->hot);
-    emit_rm(t->hot, false, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(flags));
-    emit_rr(t->hot, true, HOST_LOAD, GPR_RAX, HOST_ADDR);
+    emit_rr(e, true, HOST_LOAD, HOST_ADDR, GPR_RAX);
+    emit_flags_to_ax(e);
+    emit_rm(e, false, HOST_STORE, GPR_RAX, GPR_RSP, FRAME(flags));
+    emit_rr(e, true, HOST_LOAD, GPR_RAX, HOST_ADDR);
 }
 
 static void emit_load_flags(JitTranslator *t)
@@ -69,7 +70,7 @@ static uint32_t emit_leave_stub(JitTranslator *t, uint32_t what, bool flags_in_f
     return stub;
 }
 
-static JitExit *new_exit(JitTranslator *t, uint64_t rip)
+static JitExit *new_exit(JitTranslator *t, uint64_t rip, bool flags_in_frame)
 {
     uint32_t number = t->unit->exit_count++;
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
@@ -80,22 +81,34 @@ static JitExit *new_exit(JitTranslator *t, uint64_t rip)
         .rip = rip,
         .unit = t->unit->id,
         .mode = t->exit_mode,
-        .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, t->flags_in_frame),
-        .far = (rip ^ t->unit->rip) >> GUEST_PAGE_BITS,
+        .stub = emit_leave_stub(t, JIT_EXIT_DIRECT + number, flags_in_frame),
         .insn = (uint8_t)t->index,
     };
     return exit;
 }
 
-/* jmp (cc HOST_NO_REG) or jcc to rip. */
+static uint32_t emit_jump(JitEmit *e, uint8_t cc, uint32_t to)
+{
+    return cc == HOST_NO_REG ? emit_jmp(e, to) : emit_jcc(e, cc, to);
+}
+
+/* jmp (cc HOST_NO_REG) or jcc to rip: five or six bytes. Flags that go to another page and are not in the frame get there on the way. */
 static JitExit *emit_exit(JitTranslator *t, uint64_t rip, uint8_t cc)
 {
+    bool far = jit_is_far(t, rip), saves = far && !t->flags_in_frame;
+    uint32_t patch;
     JitExit *exit;
 
     jit_emit_x87_note(t, t->hot);
-    exit = new_exit(t, rip);
-    exit->in_frame = t->hands_flags_over && t->index + 1 == t->count;
-    exit->patch = cc == HOST_NO_REG ? emit_jmp(t->hot, exit->stub) : emit_jcc(t->hot, cc, exit->stub);
+    patch = emit_jump(t->hot, cc, t->cold->at);
+    if (saves) {
+        jit_emit_save_flags(t->cold);
+        patch = emit_jmp(t->cold, 0);
+    }
+    exit = new_exit(t, rip, far || t->flags_in_frame);
+    exit->in_frame = far || (t->hands_flags_over && t->index + 1 >= t->count);
+    exit->patch = patch;
+    emit_patch(t->hot, patch, exit->stub);
     return exit;
 }
 
@@ -107,7 +120,7 @@ JitExit *jit_emit_exit(JitTranslator *t, uint64_t rip)
 /* In front of the instruction now emitted, by the jump in cold code whose rel32 is at patch. */
 static JitExit *emit_exit_inside(JitTranslator *t, uint32_t patch)
 {
-    JitExit *exit = new_exit(t, t->insns[t->index].rip);
+    JitExit *exit = new_exit(t, t->insns[t->index].rip, t->flags_in_frame);
 
     exit->inside = true;
     exit->in_frame = t->flags_in_frame;
@@ -205,19 +218,20 @@ static bool goes_back(const JitTranslator *t)
 
 void jit_emit_entries(JitTranslator *t)
 {
-    bool save = t->save_point < 0, flags = t->live_in || save;
-    uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, true);
     JitUnit *u = t->unit;
+    /* An instruction that crosses: nobody near has looked at its other page, and what is there now may need flags. */
+    bool save = t->save_point < 0 || u->next_page_id, flags = t->live_in || save;
+    uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, true);
 
     t->goes_back = goes_back(t);
-    u->entry_far = u->entry_near = t->hot->at;
+    u->entry_near = t->hot->at;
     if (flags)
-        jit_emit_save_flags(t);
+        jit_emit_save_flags(t->hot);
     u->entry_indirect = t->hot->at;
     emit_page_check(t, u->rip, u->page_id, again);
-    if (u->next_page_id) /* an instruction that crosses: nobody near has looked there */
+    if (u->next_page_id)
         emit_page_check(t, u->rip + GUEST_PAGE_SIZE, u->next_page_id, again);
-    else if (!flags)
+    if (!flags)
         u->entry_near = t->hot->at;
     if (t->goes_back)
         emit_request_check(t, again);
@@ -231,7 +245,7 @@ void jit_emit_entries(JitTranslator *t)
     u->body = t->hot->at;
     if (t->counts && !flags)
         emit_count(t);
-    if (!save && !t->goes_back && !u->next_page_id && !u->counts_at_entry)
+    if (!save && !t->goes_back && !u->counts_at_entry)
         u->entry_near = u->body;
 }
 

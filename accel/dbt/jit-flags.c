@@ -4,13 +4,14 @@
  * would cost more than the look. And how they are kept where they must be.
  *
  * Within a unit an instruction's flags are known from Zydis' tables, with the exceptions below. Where
- * the unit goes on at a known address the code there is looked at, a few instructions deep. Should
- * that code be rewritten later so that it needs a flag it did not need before, in the moment between
+ * the unit goes on at a known address of its page the code there is looked at, a few instructions deep. Should
+ * that code be rewritten so that it needs a flag it did not need before, in the moment between
  * two instructions of this one, the flag has whatever value the last access left: no code that
  * follows a calling convention, or comes from a compiler, can be told from that.
  *
- * The same may happen where the unit goes on in another page, and that is another one in the next address space that has this
- * page at the same place.
+ * The next address space that has the unit's page at the same place may have other pages around it, with code that nobody has looked
+ * at. So all flags go along when control leaves the page, in frame.flags. At the unit's end they get there as for an unknown
+ * successor; on conditional branches out of the page, on the way (jit-branch.c).
  *
  * Undefined flags count as written. A flag nobody needs may be seen by an interrupt handler in the
  * saved image with another value than on hardware.
@@ -106,7 +107,7 @@ static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
         uint8_t bytes[LOOK_BYTES];
         JitFlags flags;
 
-        if (!decode_at(t, rip, &dec, bytes))
+        if (jit_is_far(t, rip) || !decode_at(t, rip, &dec, bytes))
             break;
         flags = jit_insn_flags(&dec, bytes);
         need |= flags.reads & unknown;
@@ -133,28 +134,35 @@ static uint32_t look(JitTranslator *t, uint64_t rip, unsigned depth)
 }
 
 /*
- * The unit ends at a known address where code goes on to an unknown one at once, an entry of a table for dynamic linking as a
- * rule. That code would have to save the flags that this one knows how to note.
+ * The unit ends at a known address in another page, or where code goes on to an unknown one at once, an entry of a table for dynamic
+ * linking as a rule. That code would have to save the flags that this one knows how to note.
  */
 static bool hands_flags_over(JitTranslator *t, JitEnd end)
 {
     const JitInsn *last = &t->insns[t->count - 1];
-    uint64_t target = jit_branch_target(last);
+    bool jumps = last->dec.raw.imm[0].is_relative;
+    uint64_t target = jumps ? jit_branch_target(last) : last->rip + last->insn->len;
     ZydisDecodedInstruction dec;
     uint8_t bytes[LOOK_BYTES];
 
-    if (end != JIT_END_NEXT || t->is32 || !last->dec.raw.imm[0].is_relative || last->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
+    if (end != JIT_END_NEXT || last->dec.meta.category == ZYDIS_CATEGORY_COND_BR)
+        return false;
+    if (jit_is_far(t, target))
+        return true;
+    if (t->is32 || !jumps)
         return false;
     if (decode_at(t, target, &dec, bytes) && dec.mnemonic == ZYDIS_MNEMONIC_ENDBR64)
         target += dec.length;
     return decode_at(t, target, &dec, bytes) && leaves_sight(&dec);
 }
 
-/* What a successor of the unit needs. */
-static uint32_t needed_at(JitTranslator *t, uint64_t rip)
+/* What a successor of the unit needs from EFLAGS, to which instruction n leads. */
+static uint32_t needed_at(JitTranslator *t, unsigned n, uint64_t rip)
 {
     uint32_t need = look(t, rip, LOOK_DEPTH);
 
+    if (jit_is_far(t, rip) && (int)n > t->save_point) /* they are in the frame */
+        return 0;
     t->flags_out &= need;
     return need;
 }
@@ -185,12 +193,12 @@ static uint32_t needed_at_exits(JitTranslator *t, unsigned n, uint32_t live)
     switch (in->dec.meta.category) {
     case ZYDIS_CATEGORY_COND_BR:
         if (jit_is_taken(in))
-            return needed_at(t, behind);
-        return needed_at(t, jit_branch_target(in)) | (in->next ? 0 : needed_at(t, behind));
+            return needed_at(t, n, behind);
+        return needed_at(t, n, jit_branch_target(in)) | (in->next ? 0 : needed_at(t, n, behind));
     case ZYDIS_CATEGORY_RET:
         return in->next ? jit_return_needs(t, n, live) : 0;
     default:
-        return in->dec.raw.imm[0].is_relative && !in->next && !t->hands_flags_over ? needed_at(t, jit_branch_target(in)) : 0;
+        return in->dec.raw.imm[0].is_relative && !in->next && !t->hands_flags_over ? needed_at(t, n, jit_branch_target(in)) : 0;
     }
 }
 
@@ -212,8 +220,8 @@ void jit_flags_analyse(JitTranslator *t, JitEnd end)
     }
     t->remakes = in_frame && jit_remake_find(t);
     jit_returns_find(t);
-    if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE)
-        live = needed_at(t, last->rip + last->insn->len);
+    if (end == JIT_END_NEXT && last->dec.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE && !t->hands_flags_over)
+        live = needed_at(t, t->count - 1, last->rip + last->insn->len);
     for (int i = (int)t->count - 1; i >= 0; i--) {
         JitInsn *in = &t->insns[i];
 

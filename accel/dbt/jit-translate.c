@@ -293,11 +293,12 @@ static bool emit_unit(JitTranslator *t, const DbtBlock *block)
         if ((int)t->index == t->save_point && t->remakes)
             jit_emit_note_flags(t);
         else if ((int)t->index == t->save_point)
-            jit_emit_save_flags(t);
+            jit_emit_save_flags(t->hot);
         if (is_interrupted(t, block))
             return false;
     }
     jit_emit_sp_settle(t);
+    t->flags_in_frame = (int)t->count > t->save_point;
     if (falls_through(last))
         jit_emit_exit(t, t->is32 ? (uint32_t)(last->rip + last->insn->len) : last->rip + last->insn->len);
     u->end = t->hot->at;

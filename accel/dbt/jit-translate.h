@@ -143,7 +143,7 @@ struct JitTranslator {
     bool remakes;        /* not they, but a note how to make them again */
     JitRemake remake;
     bool flags_in_frame; /* the instruction now emitted is behind that */
-    bool hands_flags_over; /* at its end, in the frame, to code that only passes them on */
+    bool hands_flags_over; /* at its end, in the frame, to another page or code that only passes them on */
     uint8_t exit_mode;   /* the vCPU's mode at exits emitted now */
     uint32_t live_in, flags_out, flags_undefined;
     bool x87;            /* an instruction before this one has loaded the x87 registers */
@@ -180,6 +180,12 @@ typedef enum JitEnd {
 static inline bool jit_is_spilled(uint8_t guest)
 {
     return guest >= GPR_R9 && guest <= GPR_R11;
+}
+
+/* Not in the unit's page: where control goes may be in another page of memory the next time. */
+static inline bool jit_is_far(const JitTranslator *t, uint64_t rip)
+{
+    return (rip ^ t->unit->rip) >> GUEST_PAGE_BITS;
 }
 
 /* Some flag is needed by the instruction now emitted, or behind it. */
@@ -375,7 +381,7 @@ uint64_t jit_predict(const JitTranslator *t);
 /* The entries before the body. */
 void jit_emit_entries(JitTranslator *t);
 /* mov [frame.flags], flags; HOST_ADDR is lost. */
-void jit_emit_save_flags(JitTranslator *t);
+void jit_emit_save_flags(JitEmit *e);
 /* The target of a near branch with a distance. */
 uint64_t jit_branch_target(const JitInsn *in);
 /* The path goes on at the target of this conditional branch. */

@@ -240,16 +240,15 @@ static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
 
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
+    const JitUnit *unit = &jit->units[exit->unit];
+
     /* A unit that was dropped while it ran links nothing: its exits will be somebody else's. */
-    if (exit->linked || !jit->units[exit->unit].valid || exit->mode != target->mode || log_enabled(LOG_EXEC))
+    if (exit->linked || !unit->valid || exit->mode != target->mode || log_enabled(LOG_EXEC))
         return;
     exit->linked = target->id + 1;
     exit->next = target->incoming;
     target->incoming = (uint32_t)(exit - jit->exits) + 1;
-    if (exit->in_frame)
-        patch(jit, exit, target->entry_indirect);
-    else
-        patch(jit, exit, exit->far ? target->entry_far : target->entry_near);
+    patch(jit, exit, exit->in_frame ? target->entry_indirect : target->entry_near);
     jit->stats.links++;
 }
 

@@ -40,11 +40,11 @@
  * loaded by the first unit that uses them and stay until translated code is left (frame.vectors), ZMM16..31
  * and the opmasks apart from the others. x87 registers stay longer (jit-x87.c).
  *
- * Flags at the end of a unit. A direct link passes them in EFLAGS if the target needs any (it was
- * looked at when the unit was made). A return or indirect jump, whose target nobody knows, passes them
- * in frame.flags: behind the last instruction of the unit that changes them they are saved there, or a note how to make
- * them again (jit-remake.c). So the interpreter and interrupt handlers find them as they are, even
- * where the target does not need them.
+ * Flags at the end of a unit. A link within the page passes them in EFLAGS if the target needs any (it was
+ * looked at when the unit was made). A return or indirect jump, whose target nobody knows, and a link to another page, which
+ * may be one of another address space the next time, pass them in frame.flags: behind the last instruction of the unit that
+ * changes them they are saved there, or a note how to make them again (jit-remake.c). So the interpreter and interrupt handlers
+ * find them as they are, even where the target does not need them.
  *
  * What the translator cannot do itself, the interpreter does for one instruction: forms without an
  * emitter, TLB misses, devices, watched pages, faults. An instruction's checks come before its effects,
@@ -223,8 +223,7 @@ typedef struct JitUnit {
     uint32_t begin, end;  /* of its code, offsets in the buffer */
     uint32_t body;        /* flags in EFLAGS, no checks */
     uint32_t entry_near;  /* a link within the page */
-    uint32_t entry_far;   /* a link from another page: looks at the page's id */
-    uint32_t entry_indirect; /* the same, flags in frame.flags, maybe as a note */
+    uint32_t entry_indirect; /* all else: looks at the page's id; flags in frame.flags, maybe as a note */
     uint32_t page_id;
     uint32_t next_page_id; /* of the page its only instruction goes on in; 0: it does not */
     uint32_t stands_for;   /* not a unit, but for one (id + 1) in the list of its second page */
@@ -256,7 +255,6 @@ typedef struct JitExit {
     uint32_t linked;  /* id + 1 of the target's unit, 0: none */
     uint32_t next;    /* index + 1, in the target's list */
     uint8_t mode;     /* of the vCPU at this exit */
-    bool far;
     bool fixed;       /* rip is not relative to the unit's */
     bool plain;       /* to a unit without groups */
     bool inside;      /* the unit is not done: its instruction insn comes next */

@@ -463,9 +463,75 @@ static void pieces_decoded_again_are_where_they_were(void **state)
     assert_true(!v->jit || found);
 }
 
+/*
+ * A page ends behind a comparison and a store, and control goes on in the next page. What is there does not need the flags in one
+ * address space, and does in another, where it counts in EAX how often they are those of R13. R9 becomes that page's entry at R10 in
+ * between. R11 is where the code is.
+ */
+#define COMPARES "cmp %edx, %ecx\n mov %ecx, (%rbx)\n "
+GUEST(going_on_over_the_end, COMPARES);
+GUEST(a_jump_over_the_end, COMPARES "jmp 1f\n 1:");
+GUEST(a_call_over_the_end, COMPARES "call 1f\n 1:");
+GUEST(a_branch_over_the_end, COMPARES "jb 1f\n nop\n 1:");
+GUEST(a_branch_not_taken_over_the_end, "1: " COMPARES "ja 1b\n");
+GUEST(a_branch_on_rcx_over_the_end, COMPARES "jrcxz 1f\n nop\n 1:");
+GUEST(a_loop_over_the_end, COMPARES "loop 1f\n nop\n 1:");
+GUEST(a_jump_to_what_goes_over_the_end, COMPARES "jmp 1f\n ud2\n 1: lea 1(%r14), %r14\n");
+GUEST(an_instruction_over_the_end, COMPARES ".byte 0x0f\n"); /* IMUL EDI, EDI or MOVZX EDI, BH */
+GUEST(needs_nothing, ".byte 0xaf, 0xff\n xor %edx, %edx\n ret\n");
+GUEST(needs_flags, ".byte 0xb6, 0xff\n pushfq\n pop %rdi\n and $0x8d5, %edi\n cmp %r13, %rdi\n jne 1f\n inc %eax\n 1: ret\n");
+#define CALLED_100_TIMES "mov $100, %ebp\n 1: mov $2, %edx\n xor %ecx, %ecx\n call *%r11\n dec %ebp\n jnz 1b\n"
+GUEST(two_spaces, "xor %eax, %eax\n " CALLED_100_TIMES
+                  "mov %r9, (%r10)\n mov %cr3, %rcx\n mov %rcx, %cr3\n " CALLED_100_TIMES);
+#define BOUNDARY 0x41000u
+#define OTHER 0x45000u
+
+static void check_boundary(Rig *rig, const uint8_t *code, const uint8_t *end)
+{
+    CpuState *s = rig_state(rig, 0);
+    size_t size = (size_t)(end - code), skip = end[-1] == 0x0f ? 0 : 2;
+
+    memcpy((uint8_t *)rig_mem(rig, BOUNDARY) - size, code, size);
+    memcpy(rig_mem(rig, BOUNDARY), needs_nothing + skip, (size_t)(needs_nothing_end - needs_nothing) - skip);
+    memcpy(rig_mem(rig, OTHER), needs_flags + skip, (size_t)(needs_flags_end - needs_flags) - skip);
+    RIG_LOAD(rig, two_spaces);
+    rig_mode(rig, 0, 64);
+    s->gpr[GPR_RBX] = RIG_DATA;
+    s->gpr[GPR_R9] = OTHER | 3;
+    s->gpr[GPR_R10] = 0x1000 + BOUNDARY / 0x1000 * 8;
+    s->gpr[GPR_R11] = BOUNDARY - size;
+    s->gpr[GPR_R13] = RFLAGS_CF | RFLAGS_AF | RFLAGS_SF; /* of 0 - 2 */
+    assert_int_equal(rig_run(rig, 0), -1);
+    assert_int_equal(gpr(rig, GPR_RAX), 100);
+}
+
+#define BOUNDARY_CASE(name)                                                                        \
+    static void flags_are_right_after_##name(void **state)                                         \
+    {                                                                                              \
+        check_boundary(*state, name, name##_end);                                                  \
+    }
+BOUNDARY_CASE(going_on_over_the_end)
+BOUNDARY_CASE(a_jump_over_the_end)
+BOUNDARY_CASE(a_call_over_the_end)
+BOUNDARY_CASE(a_branch_over_the_end)
+BOUNDARY_CASE(a_branch_not_taken_over_the_end)
+BOUNDARY_CASE(a_branch_on_rcx_over_the_end)
+BOUNDARY_CASE(a_loop_over_the_end)
+BOUNDARY_CASE(a_jump_to_what_goes_over_the_end)
+BOUNDARY_CASE(an_instruction_over_the_end)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        PATH_CASE(flags_are_right_after_going_on_over_the_end),
+        PATH_CASE(flags_are_right_after_a_jump_over_the_end),
+        PATH_CASE(flags_are_right_after_a_call_over_the_end),
+        PATH_CASE(flags_are_right_after_a_branch_over_the_end),
+        PATH_CASE(flags_are_right_after_a_branch_not_taken_over_the_end),
+        PATH_CASE(flags_are_right_after_a_branch_on_rcx_over_the_end),
+        PATH_CASE(flags_are_right_after_a_loop_over_the_end),
+        PATH_CASE(flags_are_right_after_a_jump_to_what_goes_over_the_end),
+        PATH_CASE(flags_are_right_after_an_instruction_over_the_end),
         PATH_CASE(jumps_calls_and_returns_are_within_one_unit),
         PATH_CASE(a_loop_that_begins_in_its_middle_goes_round_in_one_unit),
         PATH_CASE(a_path_is_left_where_a_branch_goes_the_other_way),
