@@ -238,12 +238,21 @@ static void patch(DbtJit *jit, const JitExit *exit, uint32_t target)
     emit_patch(&(JitEmit){.base = jit->rw}, exit->patch, target);
 }
 
+/* Of linear addresses and of memory. */
+static bool share_page(const JitUnit *a, const JitUnit *b)
+{
+    return !(((a->rip ^ b->rip) | (a->block->gpa ^ b->block->gpa)) >> GUEST_PAGE_BITS);
+}
+
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
     const JitUnit *unit = &jit->units[exit->unit];
 
     /* A unit that was dropped while it ran links nothing: its exits will be somebody else's. */
     if (exit->linked || !unit->valid || exit->mode != target->mode || log_enabled(LOG_EXEC))
+        return;
+    /* The entry for near links looks at no page. What the TLB says may have changed since the exit's unit was entered. */
+    if (!exit->in_frame && !share_page(unit, target))
         return;
     exit->linked = target->id + 1;
     exit->next = target->incoming;

@@ -520,9 +520,67 @@ BOUNDARY_CASE(a_loop_over_the_end)
 BOUNDARY_CASE(a_jump_to_what_goes_over_the_end)
 BOUNDARY_CASE(an_instruction_over_the_end)
 
+/* Both ways of a branch within a page, in one address space and, with another page there, in the next. */
+GUEST(two_ways, "test %ecx, %ecx\n jz 1f\n inc %eax\n 1: ret\n");
+#define TWO_WAYS_RETURN 6u
+#define CALLED_BOTH_WAYS "mov $40, %ebp\n 1: mov %ebp, %ecx\n and $1, %ecx\n call *%r11\n dec %ebp\n jnz 1b\n"
+GUEST(two_pages, CALLED_BOTH_WAYS "mov %r9, (%r10)\n mov %cr3, %rcx\n mov %rcx, %cr3\n" CALLED_BOTH_WAYS);
+
+static JitUnit *unit_at(const DbtJit *jit, uint64_t rip, uint64_t gpa)
+{
+    for (unsigned part = 0; part < jit->part_count; part++) {
+        for (uint32_t i = 0; i < jit->parts[part].units; i++) {
+            JitUnit *u = &jit->units[part * jit->part_units + i];
+
+            if (u->valid && u->rip == rip && u->block->gpa == gpa)
+                return u;
+        }
+    }
+    fail_msg("no unit for %lx at %lx", (unsigned long)rip, (unsigned long)gpa);
+    return NULL;
+}
+
+static JitExit *exit_to(const DbtJit *jit, const JitUnit *unit, uint64_t rip)
+{
+    for (uint32_t i = 0; i < unit->exit_count; i++) {
+        if (jit->exits[unit->first_exit + i].rip == rip)
+            return &jit->exits[unit->first_exit + i];
+    }
+    fail_msg("no exit to %lx", (unsigned long)rip);
+    return NULL;
+}
+
+static void a_link_within_a_page_leads_to_the_same_page_of_memory(void **state)
+{
+    Rig *rig = *state;
+    CpuState *s = rig_state(rig, 0);
+    DbtJit *jit = vcpu_of(rig)->jit;
+    JitUnit *here;
+    JitExit *exit;
+
+    memcpy(rig_mem(rig, BOUNDARY), two_ways, (size_t)(two_ways_end - two_ways));
+    memcpy(rig_mem(rig, OTHER), two_ways, (size_t)(two_ways_end - two_ways));
+    RIG_LOAD(rig, two_pages);
+    rig_mode(rig, 0, 64);
+    s->gpr[GPR_R9] = OTHER | 3;
+    s->gpr[GPR_R10] = 0x1000 + BOUNDARY / 0x1000 * 8;
+    s->gpr[GPR_R11] = BOUNDARY;
+    assert_int_equal(rig_run(rig, 0), -1);
+    if (!jit || vcpu_of(rig)->accel->lock_step) /* which links nothing */
+        return;
+    here = unit_at(jit, BOUNDARY + TWO_WAYS_RETURN, BOUNDARY + TWO_WAYS_RETURN);
+    exit = exit_to(jit, unit_at(jit, BOUNDARY, BOUNDARY), BOUNDARY + TWO_WAYS_RETURN);
+    assert_int_equal(exit->linked, here->id + 1);
+    jit_unit_drop(jit, here);
+    assert_int_equal(exit->linked, 0);
+    jit_unit_link(jit, exit, unit_at(jit, BOUNDARY + TWO_WAYS_RETURN, OTHER + TWO_WAYS_RETURN));
+    assert_int_equal(exit->linked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        PATH_CASE(a_link_within_a_page_leads_to_the_same_page_of_memory),
         PATH_CASE(flags_are_right_after_going_on_over_the_end),
         PATH_CASE(flags_are_right_after_a_jump_over_the_end),
         PATH_CASE(flags_are_right_after_a_call_over_the_end),
