@@ -18,6 +18,7 @@
 #define NEXT (RIG_DATA + PAGE)
 #define PTE_PRESENT 1u
 #define PTE_WRITABLE 2u
+#define PTE_ACCESSED 0x20u
 #define PTE_DIRTY 0x40u
 
 static uint64_t *pte(Rig *rig, uint64_t linear)
@@ -533,6 +534,30 @@ static void a_fault_near_a_base_is_that_of_its_access(void **state)
     }
 }
 
+/* The base is in the page before that of the accesses. */
+GUEST(thread_load_behind, "wrfsbase %rbx\n mov %fs:40, %rdx\n mov %fs:48, %rcx");
+GUEST(thread_store_behind, "wrfsbase %rbx\n mov %rax, %fs:40\n mov %rax, %fs:48");
+
+static void only_the_page_of_an_access_near_a_base_is_accessed(void **state)
+{
+    const uint64_t both = PTE_ACCESSED | PTE_DIRTY;
+    Rig *rig = *state;
+
+    for (unsigned store = 0; store < 2; store++) {
+        if (store)
+            RIG_LOAD(rig, thread_store_behind);
+        else
+            RIG_LOAD(rig, thread_load_behind);
+        for (unsigned round = 0; round < 3; round++) {
+            *pte(rig, RIG_DATA) &= ~both;
+            *pte(rig, NEXT) &= ~both;
+            assert_int_equal(run(rig, NEXT - 40), -1);
+            assert_int_equal(*pte(rig, RIG_DATA) & both, 0);
+            assert_int_equal(*pte(rig, NEXT) & both, store ? both : PTE_ACCESSED);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +579,7 @@ int main(void)
         RIG_CASE(there_may_be_more_places_near_a_base_than_entries),
         RIG_CASE(whoever_looks_at_the_stack_pointer_finds_it),
         RIG_CASE(a_fault_near_a_base_is_that_of_its_access),
+        RIG_CASE(only_the_page_of_an_access_near_a_base_is_accessed),
     };
 
     core_init();

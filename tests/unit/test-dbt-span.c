@@ -115,6 +115,7 @@ GUEST(comparisons, "mov $40, %ebp\n xor %r12d, %r12d\n"
 GUEST(store_nowhere, WHERE_NOTHING_IS("rep stosb\n"));
 GUEST(copy_nowhere, WHERE_NOTHING_IS("rep movsb\n"));
 GUEST(high_byte_nowhere, WHERE_NOTHING_IS("mov %ah, (%rdi)\n"));
+GUEST(flags_nowhere, WHERE_NOTHING_IS("mov %rsp, %rbx\n lea 64(%rdi), %rsp\n pushfq\n mov %rbx, %rsp\n"));
 GUEST(remap_large, FUNCTION(WALK_FROM("0x410000")) "call 8b\n mov %eax, %r12d\n" REMAP "call 8b\n");
 GUEST(protect, "mov $7, %edi\n" STORE REMAP STORE);
 GUEST(rewrite, "mov $1, %edi\n" STORE "call *%r11\n mov %eax, %r12d\n"
@@ -487,15 +488,30 @@ static void comparisons_of_strings_move_their_pointers(void **state)
     }
 }
 
+#define STACK_FAULT 12
+#define TSS 0x7000u
+#define FAULT_STACK 0x7800u
+
+static void give_stack_faults_a_stack(Rig *rig)
+{
+    uint8_t *gate = (uint8_t *)rig_mem(rig, 0x5800) + 16 * STACK_FAULT;
+
+    gate[4] = 1; /* IST1 */
+    store_le(rig_mem(rig, TSS + 36), FAULT_STACK, 8);
+    rig_state(rig, 0)->tr = (SegmentReg){.selector = 0x28, .attr = 0x8b, .limit = 0x67, .base = TSS};
+}
+
 /* The address is not canonical wherever it comes from: registers are those before the instruction. */
 static void what_faults_where_empty_entries_are_has_done_nothing(void **state)
 {
     static const struct {
         const uint8_t *code, *end;
+        int vector;
     } guests[] = {
-        {store_nowhere, store_nowhere_end},
-        {copy_nowhere, copy_nowhere_end},
-        {high_byte_nowhere, high_byte_nowhere_end},
+        {store_nowhere, store_nowhere_end, 13},
+        {copy_nowhere, copy_nowhere_end, 13},
+        {high_byte_nowhere, high_byte_nowhere_end, 13},
+        {flags_nowhere, flags_nowhere_end, STACK_FAULT},
     };
     Rig *rig = *state;
 
@@ -506,7 +522,8 @@ static void what_faults_where_empty_entries_are_has_done_nothing(void **state)
         rig_code(rig, guests[i].code, (size_t)(guests[i].end - guests[i].code));
         s->gpr[GPR_RAX] = 0x1122334455667788;
         s->gpr[GPR_R15] = JIT_SITE_NONE;
-        assert_int_equal(rig_run(rig, 0), 13);
+        give_stack_faults_a_stack(rig);
+        assert_int_equal(rig_run(rig, 0), guests[i].vector);
         assert_true(s->gpr[GPR_RDI] == JIT_SITE_NONE && s->gpr[GPR_RSI] == JIT_SITE_NONE);
         assert_true(s->gpr[GPR_RAX] == 0x1122334455667788 && s->gpr[GPR_RCX] == 64);
     }
