@@ -4,7 +4,8 @@
  * names): registers that are copied, moved by constants of any size, limited, written in part or by instructions that do not show it,
  * as bases and indices of accesses that share checks; pages that lie scattered, some of them read-only, absent or a device's, and
  * change meanwhile. The interpreter runs each program as well: registers, memory and the fault it ends with have to be the same.
- * Pages lie where no distance leads from one to the other, so an access of the wrong one shows. A seed replays one program:
+ * Pages lie where no distance leads from one to the other, so an access of the wrong one shows. Programs run as a kernel does, with
+ * SMAP or without, or as a user's, and pages are of the one or the other kind. A seed replays one program:
  *
  *     test-dbt-access [programs [first seed]]
  */
@@ -29,14 +30,21 @@
 #define TURNS 40
 #define RUNS 3
 
-enum { P = 1, W = 2, PTE_ACCESSED = 0x20, PTE_DIRTY = 0x40 };
+enum { P = 1, W = 2, U = 4, PTE_ACCESSED = 0x20, PTE_DIRTY = 0x40 };
 
 static uint32_t programs = 1000, first_seed = 1;
 
 /* --- Encoding. --- */
 
+typedef enum Rights {
+    KERNEL,
+    KERNEL_SMAP, /* AC comes and goes */
+    USER,
+} Rights;
+
 typedef struct Program {
     GRand *rand;
+    Rights rights;
     bool aliases; /* each GiB around has the same memory */
     uint8_t code[2048];
     unsigned len;
@@ -313,11 +321,21 @@ static void without_register(Program *p)
     }
 }
 
+/* STAC, CLAC. */
+static void change_ac(Program *p)
+{
+    put(p, 0x0f);
+    put(p, 0x01);
+    put(p, below(p, 3) ? 0xcb : 0xca);
+}
+
 /* A page becomes writable, or no longer so, or goes and comes. */
 static void change_page(Program *p)
 {
     uint32_t page = below(p, PAGES);
 
+    if (p->rights == USER) /* who cannot say so to the TLB */
+        return;
     put_mem(p, true, 0x0fba, 7, (Mem){INSN_NO_REG, INSN_NO_REG, 0, (int32_t)(0x1000 + (RIG_DATA / PAGE + page) * 8)}); /* btc */
     put(p, below(p, 3) ? 1 : 0);
     if (p->aliases) {
@@ -362,7 +380,9 @@ static void write_program(Program *p)
 
     gather_pointers(p);
     for (unsigned i = 0; i < count; i++) {
-        if (below(p, 40))
+        if (p->rights == KERNEL_SMAP && !below(p, 6))
+            change_ac(p);
+        else if (below(p, 40))
             kinds[below(p, G_N_ELEMENTS(kinds))](p);
         else
             change_page(p);
@@ -399,8 +419,9 @@ static void make_world(World *w, Program *p)
     }
     for (unsigned i = 0; i < PAGES; i++) {
         uint32_t what = below(p, 40);
+        bool usual = p->rights == USER;
 
-        w->pte[i] = (what == 0 ? DEVICE : page_at(w, i)) | (what == 1 ? 0 : P) | (what == 2 ? 0 : W);
+        w->pte[i] = (what == 0 ? DEVICE : page_at(w, i)) | (what == 1 ? 0 : P) | (what == 2 ? 0 : W) | ((what == 3) != usual ? U : 0);
     }
     for (unsigned i = 0; i < 16; i++)
         w->gpr[i] = (uint64_t)g_rand_int(p->rand) << 32 | g_rand_int(p->rand);
@@ -435,7 +456,8 @@ static void set_world(Rig *rig, const World *w, const Program *p)
     uint32_t word = w->fill;
 
     set_aliases(rig, p->aliases);
-
+    for (unsigned i = 0; i < 512; i++)
+        pt[i] = p->rights == KERNEL_SMAP ? pt[i] & ~(uint64_t)U : pt[i] | U;
     rig_code(rig, p->code, p->len);
     for (unsigned i = 0; i < PAGES; i++) {
         uint32_t *page = rig_mem(rig, page_at(w, i) - PAGE);
@@ -447,7 +469,20 @@ static void set_world(Rig *rig, const World *w, const Program *p)
     dbt_tlb_flush(rig->machine->vcpus[0]->accel, true); /* all that behind its back */
 }
 
-static int run_world(Rig *rig, const World *w)
+static void set_rights(CpuState *s, Rights rights)
+{
+    if (rights == KERNEL_SMAP)
+        s->cr4 |= CR4_SMAP;
+    if (rights != USER)
+        return;
+    s->rflags |= RFLAGS_IOPL;
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        s->seg[i].selector |= 3;
+        s->seg[i].attr |= SEG_ATTR_DPL;
+    }
+}
+
+static int run_world(Rig *rig, const World *w, Rights rights)
 {
     CpuState *s = rig_state(rig, 0);
 
@@ -459,6 +494,7 @@ static int run_world(Rig *rig, const World *w)
     s->seg[SEG_FS].base = RIG_DATA + 0x100;
     s->seg[SEG_GS].base = RIG_DATA + 0x1ff0;
     set_stacks(rig, s);
+    set_rights(s, rights);
     return rig_run(rig, 0);
 }
 
@@ -516,6 +552,7 @@ static bool run_seed(Rig *plain, Rig *rig, uint32_t seed)
     accel->translate_after = 1 + below(&p, 2);
     accel->hot_after = 4 + below(&p, 20);
     p.aliases = below(&p, 2);
+    p.rights = (Rights)below(&p, 3);
     write_program(&p);
     make_world(&w, &p);
     for (unsigned i = 0; i < RUNS && equal; i++) {
@@ -523,8 +560,8 @@ static bool run_seed(Rig *plain, Rig *rig, uint32_t seed)
 
         set_world(plain, &w, &p);
         set_world(rig, &w, &p);
-        expected = run_world(plain, &w);
-        vector = run_world(rig, &w);
+        expected = run_world(plain, &w, p.rights);
+        vector = run_world(rig, &w, p.rights);
         equal = vector == expected && same(plain, rig, &w, vector);
         if (!equal)
             g_printerr("seed %u, run %u: vector %d, not %d\n", seed, i, vector, expected);
