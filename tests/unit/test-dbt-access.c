@@ -219,7 +219,7 @@ static void elements(Program *p)
     if (below(p, 2) || other == GPR_RSP)
         return;
     put_mem(p, true, 0x8d, other, (Mem){base, INSN_NO_REG, 0, moved});
-    any_access(p, (Mem){other, index, scale, disp - moved});
+    any_access(p, (Mem){other, index, scale, (int32_t)((int64_t)disp - moved)});
     if (below(p, 2))
         any_access(p, (Mem){base, index, scale, disp});
 }
