@@ -75,16 +75,18 @@ static bool has_stack_register(const JitInsn *in)
     return false;
 }
 
-/* There is no check any more for its access, and if that is at RSP its address is nothing but RSP and a distance. */
+/* There is no check any more for its access, and if that is at RSP its address is nothing but HOST_SP and a displacement. */
 static bool is_checked(const JitTranslator *t, const JitInsn *in)
 {
     const JitGroup *g = in->group ? &t->groups[in->group - 1] : NULL;
+    int64_t at;
 
     if (!g || !g->checked)
         return false;
     if (g->kind == JIT_GROUP_BASE || g->kind == JIT_GROUP_PAGE)
         return g->keeps;
-    return in->base != GPR_RSP || (g->kind == JIT_GROUP_VALUE && !g->scale);
+    at = (int64_t)in->insn->disp + t->sp_behind;
+    return in->base != GPR_RSP || (g->kind == JIT_GROUP_VALUE && !g->scale && at == (int32_t)at);
 }
 
 static bool needs_no_stack_pointer(const JitTranslator *t, const JitInsn *in)

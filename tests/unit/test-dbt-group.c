@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -212,11 +213,17 @@ GUEST(far_below_indexed, "mov $32, %edi\n mov -0x80000000(%rbx,%rdi,8), %ecx\n s
 /* So it would for the second access, which is the first that is translated: the interpreter has CMPXCHG of AH. */
 GUEST(far_above, "lea 0x7ffffff0(%rbx), %rsi\n cmpxchg %ah, -128(%rbx)\n mov -0x80000000(%rsi), %ecx\n mov -0x7ffffff8(%rsi), %edx");
 
+/* No displacement leads from where the stack pointer was to the second one; 4 GiB below it the host has something else. */
+GUEST(far_stack, "mov %rsp, %rsi\n lea -0x7ffffff8(%rbx), %rsp\n mov 0x7ffffff8(%rsp), %ecx\n add $16, %rsp\n mov 0x7ffffff0(%rsp), %edx\n"
+                 "mov %rsi, %rsp\n xor %esi, %esi");
+
 static void a_range_begins_where_a_displacement_leads(void **state)
 {
     Rig *rig = *state;
     const CpuState *s = rig_state(rig, 0);
     uint64_t *pdpt = rig_mem(rig, 0x3000);
+    uint8_t *host = rig_mem(rig, NEXT);
+    void *below = mmap(host - (1ull << 32), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
     pdpt[4] = pdpt[0];
     *(uint32_t *)rig_mem(rig, NEXT + 256) = 17;
@@ -236,7 +243,13 @@ static void a_range_begins_where_a_displacement_leads(void **state)
         assert_int_equal(run(rig, NEXT + 256), -1);
         assert_int_equal(s->gpr[GPR_RCX], 19);
         assert_int_equal(s->gpr[GPR_RDX], 20);
+        RIG_LOAD(rig, far_stack);
+        assert_int_equal(run(rig, NEXT + 240), -1);
+        assert_int_equal(s->gpr[GPR_RCX], 19);
+        assert_int_equal(s->gpr[GPR_RDX], 20);
     }
+    if (below != MAP_FAILED) /* nothing was there before */
+        munmap(below, PAGE);
 }
 
 GUEST(load_and_store, "mov (%rbx), %rcx\n mov 8(%rbx), %rdx\n mov %rax, 16(%rbx)");
