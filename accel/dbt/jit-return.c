@@ -21,11 +21,6 @@
 #include "accel/dbt/jit-translate.h"
 #include "accel/dbt/native.h"
 
-/* What one instruction may add to RSP: those of a unit together fit a displacement. */
-#define STEP_MAX (1 << 24)
-
-G_STATIC_ASSERT((int64_t)STEP_MAX * BLOCK_MAX_INSNS <= INT32_MAX);
-
 enum { FIRST, SECOND }; /* of JitInsn.keeps and frame.remake */
 
 static bool is_guard(const JitInsn *in)
@@ -59,43 +54,6 @@ void jit_returns_find(JitTranslator *t)
         else if (!is_tame(in))
             maker = 0;
     }
-}
-
-bool jit_moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step)
-{
-    const ZydisDecodedOperand *with = &in->operands[1];
-    int32_t word = (int32_t)jit_word(t);
-    int64_t sum;
-
-    if (in->dec.operand_width != 64)
-        return false;
-    switch (in->dec.mnemonic) {
-    case ZYDIS_MNEMONIC_PUSH:
-    case ZYDIS_MNEMONIC_CALL:
-        *step = -word;
-        return true;
-    case ZYDIS_MNEMONIC_POP:
-        *step = word;
-        return in->operands[0].reg.value != ZYDIS_REGISTER_RSP;
-    case ZYDIS_MNEMONIC_RET:
-        *step = word + (int32_t)(in->insn->imm & 0xffff);
-        return true;
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_SUB:
-        if (with->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
-            return false;
-        sum = in->dec.mnemonic == ZYDIS_MNEMONIC_ADD ? with->imm.value.s : -with->imm.value.s;
-        break;
-    case ZYDIS_MNEMONIC_LEA:
-        if (in->insn->base != GPR_RSP || in->insn->index != INSN_NO_REG || in->insn->addr_size != 8)
-            return false;
-        sum = (int64_t)in->insn->disp;
-        break;
-    default:
-        return false;
-    }
-    *step = (int32_t)sum;
-    return sum > -STEP_MAX && sum < STEP_MAX;
 }
 
 static bool changes(const JitInsn *in, uint8_t reg)

@@ -254,8 +254,6 @@ void jit_emit_flags_back(JitEmit *e);
 void jit_returns_find(JitTranslator *t);
 /* What is needed for whoever RET n returns to instead, where live flags are needed behind it. Decides on JitInsn.brief. */
 uint32_t jit_return_needs(JitTranslator *t, unsigned n, uint32_t live);
-/* Whether the instruction, which changes RSP, does that by adding *step. */
-bool jit_moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step);
 /* Where the RET at the unit's end finds its return address, with the stack pointer of now; false: that is not to be told beforehand. */
 bool jit_return_slot(const JitTranslator *t, uint64_t *address);
 /* Behind an instruction: what of its operands will be lost. HOST_ADDR is lost. */
@@ -401,6 +399,8 @@ bool jit_emit_leave(JitTranslator *t, const JitInsn *in);
 void jit_emit_sp_add(JitTranslator *t, int32_t bytes);
 /* HOST_SP is guest RSP from here on; flags stay. */
 void jit_emit_sp_settle(JitTranslator *t);
+/* Whether the instruction, which changes RSP, does that by adding *step. */
+bool jit_moves_stack(const JitTranslator *t, const JitInsn *in, int32_t *step);
 /* Whether the instruction can do with a HOST_SP that lags. */
 bool jit_stack_may_lag(const JitTranslator *t, const JitInsn *in);
 /* ADD, SUB or LEA that moves RSP, and nobody needs its flags: no code at all. false: the instruction is not that. */
