@@ -409,6 +409,8 @@ static const JitRow rows[] = {
     {ZYDIS_MNEMONIC_WRGSBASE, jit_emit_write_base, NULL},
     {ZYDIS_MNEMONIC_INC, emit_inc_dec32, fits_inc_dec32},
     {ZYDIS_MNEMONIC_DEC, emit_inc_dec32, fits_inc_dec32},
+    {ZYDIS_MNEMONIC_DIV, jit_emit_divide, jit_fits_divide},
+    {ZYDIS_MNEMONIC_IDIV, jit_emit_divide, jit_fits_divide},
     {ZYDIS_MNEMONIC_PUSH, jit_emit_push, NULL},
     {ZYDIS_MNEMONIC_POP, jit_emit_pop, NULL},
     {ZYDIS_MNEMONIC_LEAVE, jit_emit_leave, NULL},

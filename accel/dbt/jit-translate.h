@@ -438,6 +438,10 @@ bool jit_fits_bit_string(const JitTranslator *t, const JitInsn *in);
 bool jit_emit_syscall(JitTranslator *t, const JitInsn *in);
 bool jit_emit_sysret(JitTranslator *t, const JitInsn *in);
 
+/* --- jit-divide.c --- */
+bool jit_fits_divide(const JitTranslator *t, const JitInsn *in);
+bool jit_emit_divide(JitTranslator *t, const JitInsn *in);
+
 /* --- jit-gather.c --- */
 bool jit_fits_gather(const JitTranslator *t, const JitInsn *in);
 bool jit_emit_gather(JitTranslator *t, const JitInsn *in);

@@ -84,6 +84,66 @@ static void divisions_that_do_not_fit_are_divide_errors(void **state)
     assert_int_equal(RUN(rig, 64, idiv64, 0, 2, 1, 0), EXC_DE); /* 2^63 is one too many */
 }
 
+GUEST(div64_frame, "mov %rcx, %r10\n div %r10");
+GUEST(idiv64_frame, "mov %rcx, %r10\n idiv %r10");
+GUEST(div64_memory, "mov %rcx, (%rbx)\n divq (%rbx)");
+GUEST(idiv64_memory, "mov %rcx, (%rbx)\n idivq (%rbx)");
+
+/* What RDX:RAX / RCX gives; false: #DE. */
+static bool divide(bool is_signed, uint64_t high, uint64_t low, uint64_t divisor, uint64_t *quotient, uint64_t *rest)
+{
+    unsigned __int128 all = (unsigned __int128)high << 64 | low;
+    bool minus = is_signed && high >> 63, other = is_signed && divisor >> 63;
+    unsigned __int128 top = minus ? -all : all, q;
+    uint64_t by = other ? -divisor : divisor;
+
+    if (!divisor)
+        return false;
+    q = top / by;
+    if (q > (!is_signed ? UINT64_MAX : minus != other ? BIT(63) : BIT(63) - 1))
+        return false;
+    *quotient = (uint64_t)(minus != other ? -q : q);
+    *rest = (uint64_t)(minus ? -(top % by) : top % by);
+    return true;
+}
+
+static void check_division(Rig *rig, bool is_signed, const uint8_t *code, const uint8_t *end, uint64_t high, uint64_t low,
+                           uint64_t divisor)
+{
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t quotient, rest;
+
+    if (!divide(is_signed, high, low, divisor, &quotient, &rest)) {
+        assert_int_equal(run_with(rig, 64, code, end, low, divisor, high, RIG_DATA), EXC_DE);
+        quotient = low;
+        rest = high;
+    } else {
+        assert_int_equal(run_with(rig, 64, code, end, low, divisor, high, RIG_DATA), -1);
+    }
+    assert_int_equal(s->gpr[GPR_RAX], quotient);
+    assert_int_equal(s->gpr[GPR_RDX], rest);
+}
+
+/* The translator divides 32 bits where both have no more. */
+static void long_divisions_give_the_same_around_32_bits(void **state)
+{
+    static const uint64_t values[] = {0, 1, 3, 0x7fffffff, 0x80000000, UINT32_MAX, BIT(32), BIT(32) + 1, BIT(63) - 1, BIT(63),
+                                      ~0ull << 32, ~0ull << 31, (uint64_t)-3, ~0ull};
+    static const struct {
+        const uint8_t *code, *end;
+        bool is_signed;
+    } forms[] = {{div64, div64_end, false}, {idiv64, idiv64_end, true},
+                 {div64_frame, div64_frame_end, false}, {idiv64_frame, idiv64_frame_end, true},
+                 {div64_memory, div64_memory_end, false}, {idiv64_memory, idiv64_memory_end, true}};
+    const unsigned n = G_N_ELEMENTS(values);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
+        for (unsigned k = 0; k < n * n * n; k++)
+            check_division(*state, forms[i].is_signed, forms[i].code, forms[i].end, values[k / n / n], values[k / n % n],
+                           values[k % n]);
+    }
+}
+
 GUEST(shl_cl, "shl %cl, %eax");
 GUEST(rcl16, "rcl %cl, %ax");
 
@@ -286,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_CASE(partial_registers_keep_or_clear_the_rest),
         RIG_CASE(divisions_that_do_not_fit_are_divide_errors),
+        RIG_CASE(long_divisions_give_the_same_around_32_bits),
         RIG_CASE(a_shift_by_zero_leaves_the_flags),
         RIG_CASE(a_bit_string_reaches_in_both_directions),
         RIG_CASE(compare_and_exchange_loads_the_accumulator_when_it_fails),
