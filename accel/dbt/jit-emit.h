@@ -206,6 +206,20 @@ static inline void emit_cmp_imm(JitEmit *e, uint8_t reg, int32_t value)
     emit32(e, (uint32_t)value);
 }
 
+/* cmp reg32, value. */
+static inline void emit_cmp_imm32(JitEmit *e, uint8_t reg, uint32_t value)
+{
+    bool brief = (int32_t)value == (int8_t)value;
+
+    emit_rex(e, false, 0, 0, reg);
+    emit8(e, brief ? 0x83 : 0x81);
+    emit8(e, 0xc0 | 7 << 3 | (reg & 7));
+    if (brief)
+        emit8(e, (uint8_t)value);
+    else
+        emit32(e, value);
+}
+
 /* The rel32 whose four bytes begin at offset at. */
 static inline void emit_patch(JitEmit *e, uint32_t at, uint32_t target)
 {

@@ -7,6 +7,7 @@
  *     mov rcx, [rdi + rax * 8] ; add rcx, rsi ; add rax, 1 ; mov [rdi + rax * 8 - 8], rcx      an element of an array
  *
  *     mov rdi, rax ; mov rdx, [rax] ; add rax, 8 ; mov [rdi], rsi    copies count: both are at what RAX was
+ *     mov r10d, eax ; add eax, 1 ; mov cl, [rdi + r10] ; mov [rdi + rax], cl                   an index of 32 bits
  *     mov rax, fs:[40] ; ... ; sub rax, fs:[40]                      what a thread has, or a processor (GS)
  *     mov rcx, [rip + 4096] ; inc qword [rip + 4112]                 variables of a page
  *     movzx esi, sil ; xor edx, [rbx + rsi * 4]                      an array with an index that cannot be larger than 255
@@ -19,6 +20,11 @@
  * join accesses that are checked for writing. If a store comes behind loads all of them are checked so, but not by a walk,
  * which would say that the page was written: the page has to be known as writable, or else each goes by itself.
  *
+ * What is known of registers is told by jit-value.c. An index that is counted in 32 bits may wrap around. The lower half of one access's is that
+ * of the first one's plus a distance, modulo 2^32; if both have no upper half, and the first one's plus the distance is in 0..2^32 - 1, it is
+ * just that. So the check has a comparison of the first one's index with the distances of all the others (JitGroup.before and behind), and
+ * if one of them wraps the unit is left for one without groups.
+ *
  * An array's range is all that the index may reach, up to ARRAY_MAX: its site is a span from the begin (jit-span.c). Where its pages do not lie
  * side by side, or not all are known, that misses, and if it goes on to, each access is on its own (jit-site.c).
  *
@@ -29,13 +35,11 @@
  * Where the range does not lie in one page, or its page may have no entry, nothing has happened yet: the unit is
  * left for another one from this instruction on, without groups (JitUnit.plain).
  */
-#include "accel/dbt/jit-translate.h"
-#include "accel/dbt/native.h"
+#include "accel/dbt/jit-value.h"
 
 /* A longer range is in one page less often. */
 #define SPAN_MAX 512
 #define ARRAY_MAX (32 * KIB)
-#define NO_LIMIT UINT64_MAX
 
 typedef struct GroupAccess {
     uint8_t base, index, scale; /* index INSN_NO_REG: there is none, and scale is 0 */
@@ -45,21 +49,14 @@ typedef struct GroupAccess {
     unsigned size;
 } GroupAccess;
 
-/* What a register has: what nobody can tell from what was there before gets a number, as do the registers at the begin. */
-typedef struct GroupValue {
-    uint16_t number;
-    int64_t shift; /* what was added to it */
-    uint64_t limit; /* it is not more than this */
-} GroupValue;
-
-/* Groups that may go on, of accesses near the value base, or base + index * scale: their numbers + 1, by direction. */
-typedef struct GroupOpen {
-    uint16_t base, index;
+/* What accesses of a group are near: the value base, or base + index * scale. */
+typedef struct GroupKey {
+    uint16_t base;
     uint8_t scale;      /* 0: no index */
     bool array;
     int64_t base_shift; /* with an index the base has to stay what it is; of an array: where it begins */
-    uint8_t number[2];
-} GroupOpen;
+    JitValue index;     /* of the first access */
+} GroupKey;
 
 /* Those of accesses without a register: in one page, or near the base of a segment. */
 typedef struct GroupFixed {
@@ -71,28 +68,18 @@ typedef struct GroupFixed {
 } GroupFixed;
 
 typedef struct GroupSearch {
-    uint16_t segment_base[2]; /* FS and GS: numbers of what they have */
+    JitValues values;
     unsigned fixed_count;
     GroupFixed fixed[BLOCK_MAX_INSNS];
-    GroupValue reg[16];
-    uint16_t values; /* so many numbers are in use */
-    unsigned count;
-    GroupOpen open[BLOCK_MAX_INSNS];
+    unsigned first; /* group that may go on */
+    GroupKey keys[BLOCK_MAX_INSNS]; /* of groups, by their numbers */
 } GroupSearch;
 
-static void new_value(GroupSearch *s, uint8_t reg, uint64_t limit)
+static void begin_search(const JitTranslator *t, GroupSearch *s)
 {
-    s->reg[reg] = (GroupValue){.number = s->values++, .limit = limit};
-}
-
-static void begin_search(GroupSearch *s)
-{
-    s->values = 0;
-    s->count = 0;
+    jit_values_begin(&s->values);
     s->fixed_count = 0;
-    s->segment_base[0] = s->segment_base[1] = 0;
-    for (uint8_t reg = 0; reg < 16; reg++)
-        new_value(s, reg, NO_LIMIT);
+    s->first = t->group_count;
 }
 
 static bool stack_access(const JitTranslator *t, const JitInsn *in, GroupAccess *a)
@@ -116,11 +103,10 @@ static bool operand_access(const GroupSearch *s, const JitInsn *in, GroupAccess 
 {
     const DbtInsn *insn = in->insn;
     const ZydisDecodedOperand *mem = jit_memory_operand(in);
+    uint64_t limit;
 
     if (in->emit != jit_emit_reencoded || !mem || insn->base == INSN_NO_REG || insn->addr_size != 8 || insn->seg == SEG_FS ||
         insn->seg == SEG_GS)
-        return false;
-    if (insn->index != INSN_NO_REG && (jit_is_spilled(insn->base) || jit_is_spilled(insn->index)))
         return false;
     *a = (GroupAccess){
         .base = insn->base,
@@ -130,80 +116,128 @@ static bool operand_access(const GroupSearch *s, const JitInsn *in, GroupAccess 
         .disp = (int64_t)insn->disp,
         .size = mem->size / 8,
     };
-    a->array = a->scale && s->reg[a->index].limit < ARRAY_MAX && s->reg[a->index].limit * a->scale + a->size <= ARRAY_MAX;
+    limit = a->scale ? s->values.reg[a->index].limit : JIT_NO_LIMIT;
+    a->array = limit < ARRAY_MAX && limit * a->scale + a->size <= ARRAY_MAX;
     return a->disp == (int32_t)a->disp;
 }
 
-/* Whether the group's range may grow by [low, high). The first access has to reach its begin by a displacement. */
-static bool join(JitGroup *g, int64_t low, int64_t high)
+/*
+ * How far the value is from another, if anyone knows; *wraps: if only in 32 bits, between two that have no more. The other one plus
+ * the distance is the value then as long as that sum is in 0..2^32 - 1: it is the same modulo 2^32.
+ */
+static bool distance_from(const JitValue *from, const JitValue *value, int64_t *distance, bool *wraps)
 {
-    low = MIN(low, g->low);
-    high = MAX(high, g->high);
-    if (high - low > (g->kind == JIT_GROUP_ARRAY ? (int64_t)ARRAY_MAX : SPAN_MAX) || low - g->shift != (int32_t)(low - g->shift))
+    *wraps = from->number != value->number;
+    if (!*wraps) {
+        *distance = value->shift - from->shift;
+        return true;
+    }
+    *distance = (int32_t)(value->low_shift - from->low_shift);
+    return from->low == value->low && jit_value_is_narrow(from) && jit_value_is_narrow(value) && ABS(*distance) <= SPAN_MAX;
+}
+
+/* Bytes behind where the access would be with an index of 0. */
+static int64_t reach_of(const GroupSearch *s, const GroupAccess *a)
+{
+    return a->size + (a->array ? (int64_t)s->values.reg[a->index].limit * a->scale : 0);
+}
+
+static GroupKey key_of(const GroupSearch *s, const GroupAccess *a)
+{
+    const JitValue *base = &s->values.reg[a->base];
+
+    if (a->array)
+        return (GroupKey){.base = base->number, .array = true, .base_shift = base->shift + a->disp};
+    if (!a->scale)
+        return (GroupKey){.base = base->number};
+    return (GroupKey){.base = base->number, .scale = a->scale, .base_shift = base->shift, .index = s->values.reg[a->index]};
+}
+
+/* The last group of this direction that an access with the key may be one of: its number + 1; 0: none. */
+static uint8_t find_group(const JitTranslator *t, const GroupSearch *s, const GroupKey *key, bool write)
+{
+    int64_t distance;
+    bool wraps;
+
+    for (unsigned n = t->group_count; n > s->first; n--) {
+        const JitGroup *g = &t->groups[n - 1];
+        const GroupKey *near = &s->keys[n - 1];
+
+        if ((g->kind == JIT_GROUP_VALUE || g->kind == JIT_GROUP_ARRAY) && g->write == write && near->base == key->base &&
+            near->base_shift == key->base_shift && near->scale == key->scale && near->array == key->array &&
+            (!key->scale || distance_from(&near->index, &key->index, &distance, &wraps)))
+            return (uint8_t)n;
+    }
+    return 0;
+}
+
+/* The group's check has to tell whether the index of the first access plus the distance wraps around. */
+static void note_wrap(JitGroup *g, const JitValue *first, int64_t distance)
+{
+    if (distance < 0)
+        g->before = MAX(g->before, (uint16_t)-distance);
+    else if (first->limit + (uint64_t)distance > UINT32_MAX)
+        g->behind = MAX(g->behind, (uint16_t)distance);
+}
+
+/* Whether the group, which was found for the key, takes in the access. The first one has to reach the range's begin by a displacement. */
+static bool join(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a, const GroupKey *key, uint8_t group)
+{
+    JitGroup *g = &t->groups[group - 1];
+    const JitValue *first = &s->keys[group - 1].index;
+    int64_t distance = 0, shift = s->values.reg[a->base].shift, low, high;
+    bool wraps = false;
+
+    if (key->scale && distance_from(first, &key->index, &distance, &wraps))
+        shift = (first->shift + distance) * key->scale;
+    low = MIN(shift + a->disp, g->low);
+    high = MAX(shift + a->disp + reach_of(s, a), g->high);
+    if (high - low > (a->array ? (int64_t)ARRAY_MAX : SPAN_MAX) || low - g->shift != (int32_t)(low - g->shift))
         return false;
+    if (wraps)
+        note_wrap(g, first, distance);
     g->low = low;
     g->high = high;
     g->count++;
+    in->shift = shift;
+    in->group = group;
     return true;
 }
 
-/* The groups the access may be one of. */
-static GroupOpen *open_for(GroupSearch *s, const GroupAccess *a)
+static void begin_group(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a, const GroupKey *key)
 {
-    GroupOpen key = {.base = s->reg[a->base].number, .scale = a->array ? 0 : a->scale, .array = a->array};
-    GroupOpen *open = s->open;
+    int64_t shift = key->scale ? key->index.shift * key->scale : s->values.reg[a->base].shift;
 
-    if (key.scale) {
-        key.index = s->reg[a->index].number;
-        key.base_shift = s->reg[a->base].shift;
-    }
-    if (a->array)
-        key.base_shift = s->reg[a->base].shift + a->disp;
-    for (; open < &s->open[s->count]; open++) {
-        if (open->base == key.base && open->index == key.index && open->scale == key.scale && open->array == key.array &&
-            open->base_shift == key.base_shift)
-            return open;
-    }
-    s->count++;
-    *open = key;
-    return open;
+    s->keys[t->group_count] = *key;
+    t->groups[t->group_count] = (JitGroup){
+        .kind = a->array ? JIT_GROUP_ARRAY : JIT_GROUP_VALUE,
+        .scale = key->scale,
+        .write = a->write,
+        .shift = shift,
+        .low = shift + a->disp,
+        .high = shift + a->disp + reach_of(s, a),
+        .count = 1,
+    };
+    in->shift = shift;
+    in->group = (uint8_t)++t->group_count;
 }
 
 static void add_access(JitTranslator *t, GroupSearch *s, JitInsn *in, const GroupAccess *a)
 {
-    const GroupValue *base = &s->reg[a->base], *index = a->scale ? &s->reg[a->index] : NULL;
-    int64_t shift = index && !a->array ? index->shift * a->scale : base->shift;
-    int64_t low = shift + a->disp, high = low + a->size + (a->array ? (int64_t)index->limit * a->scale : 0);
-    uint8_t *open = open_for(s, a)->number;
+    const GroupKey key = key_of(s, a);
+    uint8_t loads = find_group(t, s, &key, false), stores = find_group(t, s, &key, true);
 
     in->base = a->base;
     in->index = a->index;
-    in->shift = shift;
-    if (a->write && !a->array && !open[true] && open[false]) {
-        JitGroup *g = &t->groups[open[false] - 1];
-
-        if (join(g, low, high)) {
-            g->write = g->known = true;
-            in->group = open[true] = open[false];
-            return;
-        }
+    if (a->write && !a->array && !stores && loads && join(t, s, in, a, &key, loads)) {
+        t->groups[loads - 1].write = t->groups[loads - 1].known = true;
+        return;
     }
-    for (unsigned write = 2; write-- > a->write;) {
-        if (open[write] && join(&t->groups[open[write] - 1], low, high)) {
-            in->group = open[write];
-            return;
-        }
-    }
-    t->groups[t->group_count] = (JitGroup){
-        .kind = a->array ? JIT_GROUP_ARRAY : JIT_GROUP_VALUE,
-        .scale = a->array ? 0 : a->scale,
-        .write = a->write,
-        .shift = shift,
-        .low = low,
-        .high = high,
-        .count = 1,
-    };
-    in->group = open[a->write] = (uint8_t)++t->group_count;
+    if (stores && join(t, s, in, a, &key, stores))
+        return;
+    if (!a->write && loads && join(t, s, in, a, &key, loads))
+        return;
+    begin_group(t, s, in, a, &key);
 }
 
 /* key is what those it may share a check with have in common. */
@@ -219,7 +253,7 @@ static bool fixed_access(const GroupSearch *s, const JitInsn *in, GroupFixed *ke
         return false;
     *key = (GroupFixed){
         .segment = based ? insn->seg : SEG_DS,
-        .base = based ? s->segment_base[insn->seg == SEG_GS] : 0,
+        .base = based ? s->values.segment_base[insn->seg == SEG_GS] : 0,
         .moves = insn->flags & INSN_RIP_REL,
         .low = (int64_t)(value & ~(reach - 1)),
     };
@@ -252,115 +286,6 @@ static void add_fixed(JitTranslator *t, GroupSearch *s, JitInsn *in, const Group
     }
     in->group = group;
     t->groups[group - 1].count++;
-}
-
-/* What the instruction makes of a register it changes is register *from plus *step; false: who knows. */
-static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg, uint8_t *from, int64_t *step)
-{
-    const ZydisDecodedOperand *to = &in->operands[0], *with = &in->operands[1];
-    const DbtInsn *insn = in->insn;
-    bool is_first = to->type == ZYDIS_OPERAND_TYPE_REGISTER && native_gpr_number(to->reg.value) == reg;
-    int64_t word = (int64_t)jit_word(t);
-
-    *from = reg;
-    if (in->dec.operand_width != 64)
-        return false;
-    if (in->emit == jit_emit_push || in->emit == jit_emit_pop) {
-        *step = in->emit == jit_emit_push ? -word : word;
-        return reg == GPR_RSP && !is_first;
-    }
-    if (in->emit == jit_emit_call || in->emit == jit_emit_ret) {
-        *step = in->emit == jit_emit_call ? -word : word + (int64_t)(insn->imm & 0xffff);
-        return reg == GPR_RSP;
-    }
-    if (in->emit == jit_emit_leave) {
-        *from = GPR_RBP;
-        *step = word;
-        return reg == GPR_RSP;
-    }
-    switch (in->dec.mnemonic) {
-    case ZYDIS_MNEMONIC_ADD:
-        *step = with->imm.value.s;
-        return is_first && with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    case ZYDIS_MNEMONIC_SUB:
-        *step = -with->imm.value.s;
-        return is_first && with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    case ZYDIS_MNEMONIC_LEA:
-        *from = insn->base;
-        *step = (int64_t)insn->disp;
-        return insn->base != INSN_NO_REG && insn->index == INSN_NO_REG && insn->addr_size == 8;
-    case ZYDIS_MNEMONIC_MOV:
-        *from = with->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(with->reg.value) : INSN_NO_REG;
-        *step = 0;
-        return *from != INSN_NO_REG;
-    default:
-        return false;
-    }
-}
-
-/*
- * What it makes of the register, op, is not more than this. Only of instructions that write all of the register whatever happens:
- * BSF of zero, CMPXCHG and their like may leave the upper half as it was.
- */
-static uint64_t limit_of(const JitInsn *in, const ZydisDecodedOperand *op, const GroupValue *before)
-{
-    const ZydisDecodedOperand *with = &in->operands[1];
-    bool immediate = with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    uint8_t from = with->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(with->reg.value) : INSN_NO_REG;
-    uint64_t most = op->size == 64 ? NO_LIMIT : UINT32_MAX, was;
-    unsigned count = immediate ? (unsigned)with->imm.value.u & (op->size - 1u) : 0;
-
-    if (op != &in->operands[0] || op->size < 32)
-        return NO_LIMIT;
-    was = MIN(most, before[native_gpr_number(op->reg.value)].limit);
-    switch (in->dec.mnemonic) {
-    case ZYDIS_MNEMONIC_MOVZX:
-        return with->size == 8 ? UINT8_MAX : UINT16_MAX;
-    case ZYDIS_MNEMONIC_MOV:
-        return from != INSN_NO_REG ? MIN(most, before[from].limit) : most;
-    case ZYDIS_MNEMONIC_AND:
-        return immediate ? MIN(was, with->imm.value.u & most) : was;
-    case ZYDIS_MNEMONIC_SHR:
-        return count ? was >> count : NO_LIMIT;
-    default:
-        return NO_LIMIT;
-    }
-}
-
-/* SWAPGS, WRFSBASE, POP FS and their like. */
-static bool changes_segments(const JitInsn *in)
-{
-    const ZydisDecodedOperand *to = &in->operands[0];
-
-    return in->emit == jit_emit_swapgs || in->emit == jit_emit_write_base ||
-           (to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
-            ZydisRegisterGetClass(to->reg.value) == ZYDIS_REGCLASS_SEGMENT);
-}
-
-static void note_writes(const JitTranslator *t, GroupSearch *s, const JitInsn *in)
-{
-    GroupValue before[16];
-
-    if (changes_segments(in))
-        s->segment_base[0] = s->segment_base[1] = s->values++;
-    memcpy(before, s->reg, sizeof(before));
-    for (unsigned i = 0; i < in->dec.operand_count; i++) {
-        const ZydisDecodedOperand *op = &in->operands[i];
-        uint8_t reg = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? native_gpr_number(op->reg.value) : INSN_NO_REG;
-        uint8_t from;
-        int64_t step;
-
-        if (reg == INSN_NO_REG || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-            continue;
-        if (constant_step(t, in, reg, &from, &step) && before[from].shift + step == (int32_t)(before[from].shift + step))
-            s->reg[reg] = (GroupValue){before[from].number, before[from].shift + step, limit_of(in, op, before)};
-        else
-            new_value(s, reg, limit_of(in, op, before));
-    }
-    if (in->dec.meta.category == ZYDIS_CATEGORY_STRINGOP) { /* Zydis does not tell that CMPS and SCAS change these */
-        new_value(s, GPR_RSI, NO_LIMIT);
-        new_value(s, GPR_RDI, NO_LIMIT);
-    }
 }
 
 /* What becomes of a group whose first access is instruction n. One of one access is none, but near a segment's base, where the
@@ -413,8 +338,8 @@ void jit_groups_find(JitTranslator *t)
 {
     GroupSearch s;
 
-    begin_search(&s);
     t->group_count = 0;
+    begin_search(t, &s);
     for (unsigned i = 0; i < t->count; i++)
         t->insns[i].group = 0;
     if (t->is32 || t->unit->plain)
@@ -426,14 +351,14 @@ void jit_groups_find(JitTranslator *t)
         bool write;
 
         if (!in->emit) {
-            begin_search(&s);
+            begin_search(t, &s);
             continue;
         }
         if (stack_access(t, in, &a) || operand_access(&s, in, &a))
             add_access(t, &s, in, &a);
         else if (fixed_access(&s, in, &fixed, &write))
             add_fixed(t, &s, in, &fixed, write);
-        note_writes(t, &s, in);
+        jit_values_follow(t, &s.values, in);
     }
     settle_groups(t);
 }

@@ -64,6 +64,17 @@ static void collapse(JitTranslator *t, JitPlace *place)
     t->keeps_temp = false;
 }
 
+static bool is_scratch(uint8_t host)
+{
+    return host == HOST_ADDR || host == HOST_TEMP;
+}
+
+/* The registers of the address keep what they have while the check runs. */
+static bool can_repeat(const HostAddress *a)
+{
+    return !is_scratch(a->base) && !is_scratch(a->index);
+}
+
 void jit_emit_ea(JitTranslator *t, const DbtInsn *insn, uint64_t rip, uint8_t host, bool wide)
 {
     uint64_t value;
@@ -267,13 +278,17 @@ static bool has_index(const JitGroup *g)
     return g->scale || g->kind == JIT_GROUP_ARRAY;
 }
 
-/* HOST_TEMP has the delta. */
+/* HOST_TEMP has the delta. HOST_ADDR is lost. */
 static void add_group_base(JitTranslator *t, const JitGroup *g)
 {
-    const HostAddress sum = {HOST_TEMP, jit_host(t->insns[t->index].base), 0, 0};
+    uint8_t base = t->insns[t->index].base;
+    const HostAddress sum = {HOST_TEMP, jit_is_spilled(base) ? HOST_ADDR : jit_host(base), 0, 0};
 
-    if (has_index(g))
-        emit_lea(t->hot, true, HOST_TEMP, &sum);
+    if (!has_index(g))
+        return;
+    if (jit_is_spilled(base))
+        jit_emit_load_spill(t, HOST_ADDR, base);
+    emit_lea(t->hot, true, HOST_TEMP, &sum);
 }
 
 static void load_group_site(JitTranslator *t, const JitGroup *g)
@@ -282,11 +297,28 @@ static void load_group_site(JitTranslator *t, const JitGroup *g)
     add_group_base(t, g);
 }
 
+/* Parks flags, and makes sure that no index of the group, which are so far below and above this one, wraps around. HOST_TEMP is lost. */
+static void park_and_check_index(JitTranslator *t, const JitGroup *g, uint8_t index)
+{
+    const HostAddress lowest = {index, HOST_NO_REG, 0, -(int32_t)g->before};
+    bool checks = g->before || g->behind;
+
+    if (checks && (g->before || (index == GPR_RAX && jit_flags_live(t)))) {
+        emit_lea(t->hot, false, HOST_TEMP, &lowest);
+        index = HOST_TEMP;
+    }
+    jit_emit_park_flags(t, true);
+    if (!checks)
+        return;
+    emit_cmp_imm32(t->hot, index, UINT32_MAX - g->before - g->behind);
+    jit_emit_miss(t, HOST_A)->kind = JIT_MISS_WRAP;
+}
+
 static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *low, unsigned size)
 {
     /* Neither the flags nor what is loaded from the frame may stand where the address is made from. */
     bool uses_rax = low->base == GPR_RAX || low->index == GPR_RAX;
-    bool again = low->base != HOST_ADDR && !(uses_rax && jit_flags_live(t));
+    bool again = can_repeat(low) && !(uses_rax && jit_flags_live(t));
     uint8_t distance = again ? HOST_ADDR : HOST_TEMP;
     bool span = g->kind == JIT_GROUP_ARRAY || jit_is_span(t, t->index);
     uint32_t retry;
@@ -294,7 +326,7 @@ static void check_group_site(JitTranslator *t, JitGroup *g, const HostAddress *l
 
     if (!again)
         emit_address_sum(t, low, true);
-    jit_emit_park_flags(t, true);
+    park_and_check_index(t, g, low->index);
     g->site = jit_emit_site(t, size, g->write, span);
     retry = t->hot->at;
     if (again)
@@ -313,7 +345,7 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
     JitMiss *miss;
 
     emit_address_sum(t, low, true);
-    jit_emit_park_flags(t, true);
+    park_and_check_index(t, g, low->index);
     miss = check_table(t, size, g->write);
     miss->plain = true;
     if (g->known)
@@ -324,19 +356,30 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, jit_group_slot(g));
 }
 
+/* The guest's register, or the scratch register that it is loaded into. */
+static uint8_t load_guest(JitTranslator *t, uint8_t guest, uint8_t scratch)
+{
+    if (!jit_is_spilled(guest))
+        return jit_host(guest);
+    jit_emit_load_spill(t, scratch, guest);
+    return scratch;
+}
+
 /* Where the access's registers and HOST_TEMP lead to. */
-static HostAddress group_address(const JitInsn *in, const JitGroup *g, uint8_t base, int32_t disp)
+static HostAddress group_address(JitTranslator *t, const JitInsn *in, const JitGroup *g, int32_t disp)
 {
     if (has_index(g))
-        return (HostAddress){HOST_TEMP, in->index, (uint8_t)__builtin_ctz(in->insn->scale), disp};
-    return (HostAddress){base, HOST_TEMP, 0, disp};
+        return (HostAddress){HOST_TEMP, load_guest(t, in->index, HOST_ADDR), (uint8_t)__builtin_ctz(in->insn->scale), disp};
+    return (HostAddress){load_guest(t, in->base, HOST_ADDR), HOST_TEMP, 0, disp};
 }
 
 /* The linear address its range begins at. */
-static HostAddress group_begin(const JitInsn *in, const JitGroup *g, uint8_t base, int32_t disp)
+static HostAddress group_begin(JitTranslator *t, const JitInsn *in, const JitGroup *g, int32_t disp)
 {
+    uint8_t base = load_guest(t, in->base, HOST_ADDR);
+
     if (g->scale)
-        return (HostAddress){base, in->index, (uint8_t)__builtin_ctz(g->scale), disp};
+        return (HostAddress){base, load_guest(t, in->index, HOST_TEMP), (uint8_t)__builtin_ctz(g->scale), disp};
     return (HostAddress){base, HOST_NO_REG, 0, disp};
 }
 
@@ -350,15 +393,11 @@ static bool is_held(const JitTranslator *t, const JitInsn *in, const JitGroup *g
 static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, bool spare, JitPlace *place)
 {
     JitGroup *g = &t->groups[in->group - 1];
-    bool spilled = jit_is_spilled(in->base);
-    uint8_t base = spilled ? HOST_ADDR : jit_host(in->base);
     unsigned size = (unsigned)(g->high - g->low);
 
     if (!g->checked) {
-        HostAddress begin = group_begin(in, g, base, (int32_t)(g->low - in->shift));
+        HostAddress begin = group_begin(t, in, g, (int32_t)(g->low - in->shift));
 
-        if (spilled)
-            jit_emit_load_spill(t, HOST_ADDR, in->base);
         if (g->hashed)
             check_group_hashed(t, g, &begin, size);
         else
@@ -374,12 +413,11 @@ static void grouped_place(JitTranslator *t, const JitInsn *in, int32_t disp, boo
     t->held = in->group;
     t->held_shift = in->shift;
     t->keeps_temp = true;
-    if (spilled)
-        jit_emit_load_spill(t, HOST_ADDR, in->base);
     if (in->base == GPR_RSP)
         disp += t->sp_behind;
-    *place = (JitPlace){group_address(in, g, base, disp), spilled ? HOST_NO_REG : HOST_ADDR};
-    if (spilled && spare)
+    place->at = group_address(t, in, g, disp);
+    place->spare = place->at.base == HOST_ADDR || place->at.index == HOST_ADDR ? HOST_NO_REG : HOST_ADDR;
+    if (spare && place->spare == HOST_NO_REG)
         collapse(t, place);
 }
 
@@ -414,18 +452,7 @@ static bool put_segment(JitTranslator *t, HostAddress *a, SegIndex seg)
     return true;
 }
 
-static bool is_scratch(uint8_t host)
-{
-    return host == HOST_ADDR || host == HOST_TEMP;
-}
-
-/* The registers of the address keep what they have while the check runs. */
-static bool can_repeat(const HostAddress *a)
-{
-    return !is_scratch(a->base) && !is_scratch(a->index);
-}
-
-/* The same while flags may be in RAX. */
+/* The registers of the address keep what they have while flags may be in RAX, too. */
 static bool is_kept(const JitTranslator *t, const HostAddress *a)
 {
     return can_repeat(a) && !((a->base == GPR_RAX || a->index == GPR_RAX) && jit_flags_live(t));
@@ -584,16 +611,20 @@ static void emit_settle(JitTranslator *t)
     jit_emit_x87_note(t, t->cold);
 }
 
-/* The check of a group, the only one of its instruction. The dispatcher wants to hear of a site that misses often. */
+/* The check of a group, the only one of its instruction, perhaps behind that of the index. The dispatcher wants to hear of a site
+ * that misses often. */
 static void emit_group_miss(JitTranslator *t)
 {
+    const JitMiss *miss = &t->misses[t->miss_count - 1];
     uint32_t tired, go;
 
-    emit_patch(t->hot, t->misses[0].patch, t->cold->at);
-    emit_fill_stub(t, &t->misses[0]);
+    emit_patch(t->hot, miss->patch, t->cold->at);
+    emit_fill_stub(t, miss);
     emit_gs(t->cold, false, 0x83, 7, HOST_NO_REG, (int32_t)jit_area_offset(t->jit, offsetof(JitArea, site_tired)));
     emit8(t->cold, 0); /* cmp dword gs:[], 0 */
     tired = emit_jcc(t->cold, HOST_NE, 0);
+    if (miss != t->misses)
+        emit_patch(t->hot, t->misses[0].patch, t->cold->at);
     emit_settle(t);
     go = emit_jmp(t->cold, 0);
     emit_patch(t->cold, tired, t->cold->at);
@@ -608,8 +639,8 @@ void jit_emit_misses(JitTranslator *t)
 
     if (!t->miss_count)
         return;
-    if (t->misses[0].plain) {
-        g_assert(t->miss_count == 1);
+    if (t->misses[t->miss_count - 1].plain) {
+        g_assert(t->miss_count == (t->misses[0].kind == JIT_MISS_WRAP ? 2 : 1));
         emit_group_miss(t);
         return;
     }

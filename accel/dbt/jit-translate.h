@@ -69,6 +69,7 @@ struct JitInsn {
 typedef struct JitMiss {
     enum {
         JIT_MISS_INTERPRET,     /* the interpreter's turn */
+        JIT_MISS_WRAP,          /* that of a unit without groups */
         JIT_MISS_SITE,          /* fill the site; HOST_ADDR is the address */
         JIT_MISS_SITE_DISTANCE, /* the same; HOST_ADDR is the distance from its tag */
         JIT_MISS_TABLE,         /* fill the tables; HOST_ADDR is the distance from the tag of entry HOST_TEMP */
@@ -111,6 +112,7 @@ typedef struct JitGroup {
     uint32_t site;     /* its number */
     int64_t low, high; /* BASE, PAGE: low is where the entry's reach begins */
     int64_t shift;     /* JitInsn.shift of the first */
+    uint16_t before, behind; /* indices of 32 bits that must not wrap around: so far below and above that of the first */
 } JitGroup;
 
 /* Where an operand is on the host, and a scratch register that says nothing about it. */

@@ -18,6 +18,7 @@
  *     jit-memory.c     effective addresses and the inline look at the software TLB
  *     jit-fixed.c      those without a register: constant, or near the base of FS or GS
  *     jit-group.c      accesses that share one look
+ *     jit-value.c      what is known about registers for that
  *     jit-site.c       site entries: the page an instruction was in last
  *     jit-span.c       those that hold several pages
  *     jit-site-fill.c  code that fills entries

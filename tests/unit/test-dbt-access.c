@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random programs of memory accesses, made to find one that translated code does not check (accel/dbt/jit-group.c and those it
- * names): registers that are copied, moved by constants of any size, limited, written in part or by instructions that do not show it,
- * as bases and indices of accesses that share checks; pages that lie scattered, some of them read-only, absent or a device's, and
+ * names): registers that are copied, moved by constants of any size, counted up and down in 32 bits, where they wrap around, limited,
+ * written in part or by instructions that do not show it, as bases and indices of accesses that share checks; pages that lie scattered, some of them read-only, absent or a device's, and
  * change meanwhile. The interpreter runs each program as well: registers, memory and the fault it ends with have to be the same.
  * Pages lie where no distance leads from one to the other, so an access of the wrong one shows. Programs run as a kernel does, with
  * SMAP or without, or as a user's, and pages are of the one or the other kind. A seed replays one program:
@@ -46,7 +46,7 @@ typedef struct Program {
     GRand *rand;
     Rights rights;
     bool aliases; /* each GiB around has the same memory */
-    uint8_t code[2048];
+    uint8_t code[4000];
     unsigned len;
 } Program;
 
@@ -117,7 +117,7 @@ enum { ADD = 0, OR = 1, AND = 4, SUB = 5, CMP = 7 };
 /* --- What programs are made of. --- */
 
 static const uint8_t pointers[] = {GPR_RBX, GPR_RBP, GPR_RSI, GPR_RDI, GPR_R8, GPR_R12, GPR_R13, GPR_R9, GPR_RSP};
-static const uint8_t values[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_R10, GPR_R14};
+static const uint8_t values[] = {GPR_RAX, GPR_RCX, GPR_RDX, GPR_R10, GPR_R11, GPR_R14};
 
 static uint8_t pointer(Program *p)
 {
@@ -222,6 +222,166 @@ static void elements(Program *p)
     any_access(p, (Mem){other, index, scale, (int32_t)((int64_t)disp - moved)});
     if (below(p, 2))
         any_access(p, (Mem){base, index, scale, disp});
+}
+
+/* An index of 32 bits that counts: what is at base + (index << scale) + disp lies where memory is, unless it has wrapped around. */
+typedef struct Counter {
+    uint8_t base, index, scale;
+    int32_t disp;
+} Counter;
+
+/* bts reg, 32..35 */
+static void put_upper(Program *p, uint8_t reg)
+{
+    put_regs(p, true, 0x0fba, 5, reg);
+    put(p, 32 + (uint8_t)below(p, 4));
+}
+
+/* Near 0, on both sides in turns or on one of them, or where 8 bits wrap around, or anywhere; with an upper half or without. */
+static void begin_count(Program *p, uint8_t index)
+{
+    switch (below(p, 6)) {
+    case 0:
+    case 1:
+        put_regs(p, false, 0x8b, index, GPR_R15);
+        put_imm(p, false, AND, index, 0x1f);
+        put_imm(p, below(p, 8) == 0, SUB, index, 8 + below(p, 16));
+        break;
+    case 2:
+    case 3:
+        put(p, 0x40 | index >> 3);
+        put(p, 0xb8 | (index & 7)); /* mov index, */
+        put32(p, below(p, 48) - (below(p, 3) ? 24 : 0) + (below(p, 4) ? 0 : 0x200));
+        break;
+    case 4:
+        put_regs(p, false, 0x8b, index, value(p));
+        break;
+    default:
+        break;
+    }
+    if (!below(p, 4))
+        put_upper(p, index);
+}
+
+/* One of the instructions that make an index of another one, or change it in a way that is easily taken for that. */
+static void disturb(Program *p, Counter *c)
+{
+    uint8_t to = value(p);
+
+    switch (below(p, 10)) {
+    case 0:
+        put_regs(p, false, 0x0f42, c->index, to); /* cmovb */
+        break;
+    case 1:
+        put_regs(p, false, 0x0fc1, c->index, to); /* xadd */
+        break;
+    case 2:
+        put_regs(p, false, 0x0fb1, to, c->index); /* cmpxchg */
+        break;
+    case 3:
+        put_regs(p, false, 0x0fbc | below(p, 2), c->index, to); /* bsf, bsr */
+        break;
+    case 4:
+        put_upper(p, c->index);
+        break;
+    case 5:
+        put_regs(p, true, 0x63, c->index, c->index); /* movsxd */
+        break;
+    case 6:
+        put_regs(p, false, 0xd3, 4 + (uint8_t)below(p, 2), c->index); /* shl, shr by cl */
+        break;
+    case 7:
+        if (below(p, 2))
+            put(p, 0x66);
+        put_regs(p, false, 0xfe | below(p, 2), (uint8_t)below(p, 2), c->index); /* inc, dec of 8, 16 or 32 bits */
+        break;
+    case 8:
+        put_imm(p, true, ADD, c->index, (uint32_t)near(p)); /* all of it */
+        break;
+    default:
+        put_regs(p, below(p, 2), 0x87, c->index, to); /* xchg */
+        break;
+    }
+}
+
+static void count(Program *p, Counter *c)
+{
+    uint8_t to = value(p);
+    int32_t step = (int32_t)below(p, 25) - 8;
+
+    switch (below(p, 9)) {
+    case 0:
+    case 1:
+        put_imm(p, false, ADD, c->index, (uint32_t)step);
+        break;
+    case 2:
+        put_imm(p, false, SUB, c->index, (uint32_t)step);
+        break;
+    case 3:
+        put_regs(p, false, 0xff, (uint8_t)below(p, 2), c->index); /* inc, dec */
+        break;
+    case 4:
+        if (below(p, 2))
+            put(p, 0x67);
+        put_mem(p, below(p, 6) == 0, 0x8d, to, (Mem){c->index, INSN_NO_REG, 0, step}); /* lea */
+        c->index = to;
+        break;
+    case 5:
+    case 6:
+        put_regs(p, below(p, 6) == 0, 0x8b, to, c->index);
+        if (below(p, 2))
+            put_imm(p, false, ADD, c->index, (uint32_t)step); /* as in a[i++] */
+        c->index = to;
+        break;
+    case 7:
+        step = below(p, 3) ? (step >= 0 ? 0x200 : -0x200) : far(p);
+        put_imm(p, false, ADD, c->index, (uint32_t)step);
+        c->disp -= (int32_t)((uint32_t)step << c->scale);
+        break;
+    default:
+        disturb(p, c);
+        break;
+    }
+}
+
+static void count_access(Program *p, const Counter *c)
+{
+    static const uint16_t opcodes[] = {0x8b, 0x89, 0x8a, 0x88, 0x01, 0x3b};
+    uint8_t with = value(p);
+
+    if (with == c->index) /* which is to stay */
+        with = GPR_R12;
+    if (!below(p, 16))
+        put(p, 0x67);
+    put_mem(p, below(p, 2), opcodes[below(p, G_N_ELEMENTS(opcodes))], with,
+            (Mem){c->base, c->index, c->scale, c->disp + (int32_t)below(p, 17) - 8});
+}
+
+static void counting(Program *p)
+{
+    Counter c = {.base = pointer(p), .index = value(p), .scale = below(p, 3) ? 0 : (uint8_t)below(p, 4)}, was;
+    uint8_t from = pointer(p);
+    unsigned steps = 2 + below(p, 6);
+
+    begin_count(p, c.index);
+    if (c.base != from && c.base != GPR_RSP && below(p, 8)) { /* from is where the first element will be */
+        put_regs(p, true, 0x8b, c.base, c.index);
+        put_regs(p, true, 0xc1, 4, c.base);
+        put(p, c.scale);
+        put_regs(p, true, 0xf7, 3, c.base); /* neg */
+        put_regs(p, true, 0x03, c.base, from);
+    }
+    for (unsigned i = 0; i < steps; i++) {
+        if (below(p, 4))
+            count_access(p, &c);
+        was = c;
+        count(p, &c);
+        if (!below(p, 8)) { /* of what this one comes from, or was when that came from it */
+            count_access(p, &c);
+            count_access(p, &was);
+        }
+    }
+    count_access(p, &c);
 }
 
 /* Somewhere else and back. */
@@ -362,8 +522,8 @@ static void flags(Program *p)
     }
 }
 
-static void (*const kinds[])(Program *p) = {near_pointer, near_pointer, near_pointer, elements,         elements, by_a_detour, move_pointer,
-                                            move_pointer, string,       stack,        without_register, flags,    flags};
+static void (*const kinds[])(Program *p) = {near_pointer, near_pointer, near_pointer, elements, elements, by_a_detour,      move_pointer, move_pointer,
+                                            counting,     counting,     counting,     string,   stack,    without_register, flags,        flags};
 
 /* All pointers get back to where memory is, at the begin of each turn. */
 static void gather_pointers(Program *p)

@@ -47,6 +47,19 @@ static int run(Rig *rig, uint64_t rbx)
     return run_times(rig, rbx, 1);
 }
 
+/* How many accesses have been translated without a check of their own. */
+static uint64_t shared(Rig *rig)
+{
+    const DbtVcpu *v = rig->machine->vcpus[0]->accel;
+
+    return v->jit ? v->jit->stats.shared : 0;
+}
+
+static bool is_translated(Rig *rig)
+{
+    return ((const DbtVcpu *)rig->machine->vcpus[0]->accel)->jit;
+}
+
 /* The flags of the comparison are needed behind two of the accesses. */
 GUEST(fields, "mov %rax, 8(%rbx)\n mov $5, %ecx\n mov %ecx, 20(%rbx)\n lea 32(%rbx), %rbx\n cmp $6, %ecx\n"
               "adc 8-32(%rbx), %rdx\n movb $7, 3(%rbx)\n add $16, %rbx\n mov -40(%rbx), %r9\n mov %r9, 32(%rbx)\n"
@@ -108,6 +121,48 @@ static void elements_are_where_they_are_alone(void **state)
         assert_int_equal(s->gpr[GPR_R11], 0);
         assert_true(s->gpr[GPR_R12] == value);
         assert_int_equal(*(uint8_t *)rig_mem(rig, rbx + 64), 7);
+    }
+}
+
+/*
+ * Indices of 32 bits that count, RBP at first, in registers of the host and in the frame; the flags of a comparison are needed behind an
+ * access at RAX. RBP may have an upper half, which the last access is made with.
+ */
+GUEST(counted, "mov %ebp, %eax\n mov %eax, %r10d\n add $1, %eax\n movb $1, (%rbx,%r10)\n mov %eax, %r10d\n inc %eax\n"
+               "movb $2, (%rbx,%r10)\n movb $3, (%rbx,%rax)\n lea 1(%rax), %ecx\n movb $4, (%rbx,%rcx)\n lea -6(%rcx), %r11d\n"
+               "movb $5, (%rbx,%r11)\n mov %rbx, %r9\n not %r9\n not %r9\n xor %edx, %edx\n lea 8(%rbp), %eax\n cmp $-1, %edx\n"
+               "adc (%r9,%rax), %dl\n add $1, %eax\n mov (%r9,%rax), %cl\n dec %r11d\n movb $6, (%rbx,%r11)\n"
+               "mov %rbp, %r11\n movzbl (%rbx,%r11), %r8d\n");
+#define COUNTED_SHARED 6u /* of nine */
+
+static void a_count_of_32_bits_goes_on_at_0(void **state)
+{
+    static const uint8_t expected[] = {6, 5, 0, 0, 1, 2, 3, 4}; /* from 4 bytes below the first element on */
+    const uint64_t gib4 = 1ull << 32;
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t *pdpt = rig_mem(rig, 0x3000);
+    bool first = true;
+
+    pdpt[4] = pdpt[8] = pdpt[0]; /* where the first elements are, and those of an index with an upper half */
+    RIG_LOAD(rig, counted);
+    for (uint64_t rbx = NEXT - 16; rbx < NEXT + 16; rbx++) {
+        for (uint32_t index = (uint32_t)-12; index != 12; index++) {
+            uint8_t *at = rig_mem(rig, rbx + (uint64_t)(int64_t)(int32_t)index);
+            uint64_t upper = index % 3 == 0 ? gib4 : 0;
+
+            memset(at - 16, 0, 32);
+            at[8] = 7;
+            at[9] = 9;
+            assert_int_equal(run_times(rig, rbx, index | upper), -1);
+            if (is_translated(rig) && first)
+                assert_int_equal(shared(rig), COUNTED_SHARED);
+            first = false;
+            assert_memory_equal(at - 4, expected, sizeof(expected));
+            assert_int_equal(s->gpr[GPR_RDX], 8);
+            assert_int_equal(s->gpr[GPR_RCX] & 0xff, 9);
+            assert_int_equal(s->gpr[GPR_R8], 1);
+        }
     }
 }
 
@@ -308,19 +363,6 @@ static void a_load_before_a_store_needs_no_right_to_write(void **state)
         assert_int_equal(run(rig, NEXT), -1);
         assert_int_equal(*(uint8_t *)rig_mem(rig, NEXT + 8), 1);
     }
-}
-
-/* How many accesses have been translated without a check of their own. */
-static uint64_t shared(Rig *rig)
-{
-    const DbtVcpu *v = rig->machine->vcpus[0]->accel;
-
-    return v->jit ? v->jit->stats.shared : 0;
-}
-
-static bool is_translated(Rig *rig)
-{
-    return ((const DbtVcpu *)rig->machine->vcpus[0]->accel)->jit;
 }
 
 /* What a thread has: 16 to 64 bytes from its base, and below it. The flags of the comparison are needed behind the second access. */
@@ -576,6 +618,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_CASE(fields_are_where_they_are_alone),
         RIG_CASE(elements_are_where_they_are_alone),
+        RIG_CASE(a_count_of_32_bits_goes_on_at_0),
         RIG_CASE(the_stack_may_end_its_page_anywhere),
         RIG_CASE(copies_of_a_pointer_are_near_what_it_points_to),
         RIG_CASE(a_fault_is_that_of_the_access_it_belongs_to),
