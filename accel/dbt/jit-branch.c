@@ -2,16 +2,16 @@
 /*
  * How units begin and end: entries, branches, exits, the jump cache.
  *
+ *     back:           cmp dword gs:[go_on], 0 ; je again                   nobody wants the vCPU
  *     far, indirect:  cmp dword gs:[itlb + slot], page id ; jne again      the page is where it was
- *     near:           cmp dword gs:[go_on], 0 ; je again                   nobody wants the vCPU
- *                     body
+ *     near:           body
  *
- * The second check is only in units with backward links, to their own begin or lower. Every cycle of code has one of those in it,
- * or an indirect branch, which looks for requests itself: the same word is the mask that cuts the address to the number of its
- * entry in the jump cache.
+ * Backward links, to the begin of the unit they leave or lower, look for requests. Every cycle of code has one of those in it,
+ * or an indirect branch, which looks itself: the same word is the mask that cuts the address to the number of its
+ * entry in the jump cache. In a unit with a link to itself the checks change places, and that link makes the one alone.
  *
- * A unit that needs flags at its entry takes them from EFLAGS on near links, and saves them around the checks,
- * and from frame.flags on others. There they are on the way into another page in any case, whether the unit needs them or not:
+ * A unit that needs flags at its entry takes them from EFLAGS on near links, which save them around the checks if they lead
+ * back, and from frame.flags on others. There they are on the way into another page in any case, whether the unit needs them or not:
  * the check may find that the page is another one.
  *
  * A unit counts its runs behind all that, or in front of loading flags, until its block is hot, and while its sites are
@@ -76,7 +76,6 @@ static JitExit *new_exit(JitTranslator *t, uint64_t rip, bool flags_in_frame)
     JitExit *exit = &t->jit->exits[t->unit->first_exit + number];
 
     g_assert(number < JIT_EXIT_MAX && !t->sp_behind);
-    g_assert(rip > t->unit->rip || t->goes_back || (rip == t->unit->rip && !t->unit->plain) || t->exit_mode != t->unit->mode);
     *exit = (JitExit){
         .rip = rip,
         .unit = t->unit->id,
@@ -199,41 +198,38 @@ static void emit_count(JitTranslator *t)
     emit_jcc(t->hot, HOST_E, emit_leave_stub(t, JIT_EXIT_COUNTED, true));
 }
 
-/* Whether the unit may be left for its own begin or a lower address, by a link within its mode. */
-static bool goes_back(const JitTranslator *t)
+/* Whether the unit has a link to itself. */
+static bool loops(const JitTranslator *t)
 {
-    uint64_t begin = t->unit->rip;
-
     for (unsigned i = 0; i < t->count; i++) {
         const JitInsn *in = &t->insns[i];
-        uint64_t behind = in->rip + in->insn->len;
 
-        if (in->rip < begin || (t->is32 ? (uint32_t)behind : behind) <= begin)
-            return true;
-        if (in->dec.raw.imm[0].is_relative && jit_branch_target(in) <= begin)
+        if (in->dec.raw.imm[0].is_relative && !(in->next && in->next == t->unit->rip) && jit_branch_target(in) == t->unit->rip)
             return true;
     }
-    return t->predicted && t->predicted <= begin;
+    return t->predicted == t->unit->rip;
 }
 
 void jit_emit_entries(JitTranslator *t)
 {
     JitUnit *u = t->unit;
     /* An instruction that crosses: nobody near has looked at its other page, and what is there now may need flags. */
-    bool save = t->save_point < 0 || u->next_page_id, flags = t->live_in || save;
+    bool passes = t->save_point < 0 || u->next_page_id, flags = t->live_in || passes, alone = loops(t);
     uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, true);
 
-    t->goes_back = goes_back(t);
-    u->entry_near = t->hot->at;
+    u->entry_back = t->hot->at;
     if (flags)
         jit_emit_save_flags(t->hot);
+    u->entry_far_back = t->hot->at;
+    if (!alone)
+        emit_request_check(t, again);
     u->entry_indirect = t->hot->at;
     emit_page_check(t, u->rip, u->page_id, again);
     if (u->next_page_id)
         emit_page_check(t, u->rip + GUEST_PAGE_SIZE, u->next_page_id, again);
-    if (!flags)
-        u->entry_near = t->hot->at;
-    if (t->goes_back)
+    if (alone && !flags)
+        u->entry_back = t->hot->at;
+    if (alone)
         emit_request_check(t, again);
     if (t->live_in)
         jit_emit_settle_flags(t);
@@ -243,10 +239,9 @@ void jit_emit_entries(JitTranslator *t)
     if (t->live_in)
         emit_load_flags(t);
     u->body = t->hot->at;
+    u->entry_near = passes || u->counts_at_entry ? u->entry_back : u->body;
     if (t->counts && !flags)
         emit_count(t);
-    if (!save && !t->goes_back && !u->counts_at_entry)
-        u->entry_near = u->body;
 }
 
 bool jit_emit_jcc(JitTranslator *t, const JitInsn *in)

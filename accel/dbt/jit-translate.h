@@ -138,7 +138,6 @@ struct JitTranslator {
     bool has_sites;     /* else all accesses look in the tables: the code is not hot yet */
     uint32_t counts;    /* the unit counts so many runs and is left in front of the last; 0: none */
     uint64_t predicted; /* where its indirect branch at the end went when it was made; 0: nobody knows */
-    bool goes_back;     /* an exit may lead to its begin or lower: it looks for requests */
 
     /* Flags for an unknown successor are saved behind this instruction; -1: at entry; count: no need. */
     int save_point;

@@ -244,6 +244,16 @@ static bool share_page(const JitUnit *a, const JitUnit *b)
     return !(((a->rip ^ b->rip) | (a->block->gpa ^ b->block->gpa)) >> GUEST_PAGE_BITS);
 }
 
+/* Where a link enters. One that leads back looks for requests (jit-branch.c). */
+static uint32_t entry_for(const JitUnit *unit, const JitExit *exit, const JitUnit *target)
+{
+    bool back = target->rip <= unit->rip;
+
+    if (exit->in_frame)
+        return back ? target->entry_far_back : target->entry_indirect;
+    return back ? target->entry_back : target->entry_near;
+}
+
 void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
 {
     const JitUnit *unit = &jit->units[exit->unit];
@@ -257,7 +267,7 @@ void jit_unit_link(DbtJit *jit, JitExit *exit, JitUnit *target)
     exit->linked = target->id + 1;
     exit->next = target->incoming;
     target->incoming = (uint32_t)(exit - jit->exits) + 1;
-    patch(jit, exit, exit->in_frame ? target->entry_indirect : target->entry_near);
+    patch(jit, exit, entry_for(unit, exit, target));
     jit->stats.links++;
 }
 

@@ -223,7 +223,9 @@ typedef struct JitUnit {
     bool valid;
     uint32_t begin, end;  /* of its code, offsets in the buffer */
     uint32_t body;        /* flags in EFLAGS, no checks */
-    uint32_t entry_near;  /* a link within the page */
+    uint32_t entry_near;  /* a link within the page, and */
+    uint32_t entry_back;  /* the same for one that looks for requests */
+    uint32_t entry_far_back; /* all other links that do */
     uint32_t entry_indirect; /* all else: looks at the page's id; flags in frame.flags, maybe as a note */
     uint32_t page_id;
     uint32_t next_page_id; /* of the page its only instruction goes on in; 0: it does not */

@@ -258,8 +258,11 @@ static void moves_from_segment_registers_give_the_selector(void **state)
     assert_int_equal(s->gpr[GPR_RCX], (uint64_t)-1 << 16 | s->seg[SEG_ES].selector);
 }
 
-/* Loops that count at 0x20000: a backward link, and indirect branches between pages. */
+/* Loops that count at 0x20000: a backward link to itself, from another unit, from another page, and indirect branches between pages. */
 GUEST(endless_loop, "sti\n 1: incq 0x20000\n jmp 1b");
+GUEST(endless_circle, "sti\n 1: incq 0x20000\n jmp 2f\n ud2\n 2: inc %ebx\n jmp 1b");
+GUEST(endless_pages, "sti\n 1: incq 0x20000\n jmp 2f\n .skip 4096, 0x90\n 2: inc %ebx\n jmp 1b");
+GUEST(endless_carry, "sti\n 1: incq 0x20000\n jmp 2f\n ud2\n 2: adc $0, %rbx\n jmp 1b");
 GUEST(endless_calls, "sti\n mov $0x12000, %ebx\n movl $0xc3, (%rbx)\n 1: incq 0x20000\n call *%rbx\n jmp 1b");
 
 #define ROUNDS_AFTER 1000
@@ -349,19 +352,21 @@ static void a_loop_takes_an_interrupt_within_a_few_rounds(void **state)
 {
     static const struct {
         const uint8_t *code, *end;
-    } loops[] = {{endless_loop, endless_loop_end}, {endless_calls, endless_calls_end}};
+    } loops[] = {{endless_loop, endless_loop_end}, {endless_circle, endless_circle_end}, {endless_pages, endless_pages_end},
+                 {endless_carry, endless_carry_end}, {endless_calls, endless_calls_end}};
     Rig *rig = *state;
     OneInterrupt one = {0};
     pthread_t thread;
 
     for (unsigned i = 0; i < 100; i++) {
+        unsigned n = i % G_N_ELEMENTS(loops);
         Interrupter in = {rig, 0};
         uint64_t *rounds = rig_mem(rig, RIG_DATA);
 
         *rounds = 0;
         give_interrupt(rig, &one, false);
         assert_true(thread_create(&thread, "interrupter", interrupt_when_it_runs, &in, NULL));
-        assert_int_equal(rig_run_code(rig, 64, loops[i % 2].code, (size_t)(loops[i % 2].end - loops[i % 2].code)), 0x1e);
+        assert_int_equal(rig_run_code(rig, 64, loops[n].code, (size_t)(loops[n].end - loops[n].code)), 0x1e);
         pthread_join(thread, NULL);
         assert_in_range(*rounds, 100, in.rounds + ROUNDS_AFTER);
     }
