@@ -90,6 +90,36 @@ RETURNS(returns_call, "cmp %rdx, %rax", "call 6f\n jmp 8f\n 6: mov $6, %edx\n re
 RETURNS(returns_shift, "shr %rax", "mov %rdx, %rax");
 RETURNS(returns_vector, "cmp %rdx, %rax", "movq %rdx, %xmm0\n movdqa %xmm0, %xmm1");
 RETURNS(returns_increment, "cmp %rdx, %rax\n inc %eax", "");
+
+/*
+ * The same for a piece that an indirect jump to another page follows: what is there changes each operand, but no flag, and goes on to
+ * where they are looked at.
+ */
+#define PASSED_ON(name, piece, tail)                                                                                   \
+    GUEST(name, "mov $4000, %ecx\n xor %r12d, %r12d\n xor %r13d, %r13d\n 1: imul $0x2545f491, %rcx, %rsi\n ror $29, %rsi\n"   \
+                " imul $0x1e3779b1, %rsi, %rdi\n lea 0x6e000(,%rcx,8), %ebx\n and $0x6fff8, %ebx\n mov %rbx, %rsp\n"         \
+                " mov %rsi, %rax\n mov %rdi, %rdx\n sub $32, %rsp\n " piece "\n pushfq\n pop %r8\n mov %rbx, %rsp\n"       \
+                " mov %rsi, %rax\n mov %rdi, %rdx\n sub $32, %rsp\n lea 4f(%rip), %r15\n lea 3f(%rip), %r14\n"             \
+                " " piece "\n " tail "\n jmp *%r14\n"                                                                 \
+                " 4: pushfq\n pop %r14\n xor %r8, %r14\n or %r14, %r12\n inc %r13d\n mov %rbx, %rsp\n sub $1, %ecx\n jnz 1b\n"  \
+                " jmp 9f\n .skip 4096\n 3: not %rax\n mov %rcx, %rdx\n mov %rcx, %r9\n mov %rcx, %r10\n mov %rcx, %r11\n"     \
+                " lea -24(%rsp), %rsp\n jmp *%r15\n 9:")
+PASSED_ON(passes_add, "add %rdx, %rax", "");
+PASSED_ON(passes_add_lost, "add %rdx, %rax", "mov %ecx, %edx");
+PASSED_ON(passes_sub_lost, "sub %edx, %eax", "xchg %al, %ah");
+PASSED_ON(passes_and, "and %edx, %eax", "mov (%rbx), %edx");
+PASSED_ON(passes_compare, "cmp %rdx, %rax", "");
+PASSED_ON(passes_compare_lost, "cmp %rdx, %rax", "mov (%rbx), %rax\n mov %eax, %edx");
+PASSED_ON(passes_compare_spilled, "mov %rdx, %r10\n mov %rax, %r9\n cmp %r9w, %r10w", "mov %ecx, %r11d");
+PASSED_ON(passes_compare_spilled_lost, "mov %rdx, %r11\n cmp %r11, %rax", "lea 1(%rcx), %r11");
+PASSED_ON(passes_compare_branch, "cmp %edx, %eax", "jc 6f\n mov %rcx, %r9\n 6:");
+PASSED_ON(passes_compare_branch_lost, "cmp %edx, %eax", "jc 6f\n mov %ecx, %edx\n 6:");
+PASSED_ON(passes_test_immediate, "test $0x5a, %dl", "mov (%rbx), %rax");
+PASSED_ON(passes_stack, "add $24, %rsp", "");
+PASSED_ON(passes_stack_moved, "add $24, %rsp", "push %rcx\n pop %rax\n pop %rdx\n lea -72(%rsp), %rsp");
+PASSED_ON(passes_stack_lost, "sub $24, %rsp", "mov %rbx, %rsp\n push %rcx");
+PASSED_ON(passes_stack_compared, "cmp %rsp, %rax", "push %rcx");
+PASSED_ON(passes_stack_vector, "add $16, %rsp", "movq %rcx, %xmm0\n push %rcx\n movdqa %xmm0, %xmm1");
 /* Between the instruction that changes flags and the RET is one that may fault. */
 GUEST(faulting, "xor %edx, %edx\n 1: call 3f\n jmp 2f\n ud2\n 2: sub $1, %ecx\n jnz 1b\n jmp 9f\n"
                 " 3: push %rbp\n mov %rcx, %rbp\n cmp %rsi, %rbp\n mov (%rbx,%rcx,8), %rax\n pop %rbp\n ret\n 9:");
@@ -282,12 +312,30 @@ static const Returning returning[] = {
     RETURNING(returns_increment, 0),
 };
 
-static void a_return_to_another_place_takes_the_flags_of_any_instruction_there(void **state)
-{
-    Rig *rig = *state;
+static const Returning passed_on[] = {
+    RETURNING(passes_add, 0),
+    RETURNING(passes_add_lost, 0),
+    RETURNING(passes_sub_lost, 0),
+    RETURNING(passes_and, RFLAGS_AF),
+    RETURNING(passes_compare, 0),
+    RETURNING(passes_compare_lost, 0),
+    RETURNING(passes_compare_spilled, 0),
+    RETURNING(passes_compare_spilled_lost, 0),
+    RETURNING(passes_compare_branch, 0),
+    RETURNING(passes_compare_branch_lost, 0),
+    RETURNING(passes_test_immediate, RFLAGS_AF),
+    RETURNING(passes_stack, 0),
+    RETURNING(passes_stack_moved, 0),
+    RETURNING(passes_stack_lost, 0),
+    RETURNING(passes_stack_compared, 0),
+    RETURNING(passes_stack_vector, 0),
+};
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(returning); i++) {
-        const Returning *r = &returning[i];
+/* times: the flags have been compared. */
+static void check_flags(Rig *rig, const Returning *all, size_t count, uint32_t times)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const Returning *r = &all[i];
         const CpuState *s = rig_state(rig, 0);
 
         rig_enable_units(rig, 64, XCR0_X87 | XCR0_SSE);
@@ -296,9 +344,19 @@ static void a_return_to_another_place_takes_the_flags_of_any_instruction_there(v
         assert_int_equal(rig_run(rig, 0), -1);
         if (s->gpr[GPR_R12] & RFLAGS_ARITH & ~r->undefined)
             fail_msg("%s: flags %lx differ", r->name, (unsigned long)s->gpr[GPR_R12]);
-        assert_int_equal(gpr(rig, GPR_R13), 4000 / 8);
+        assert_int_equal(gpr(rig, GPR_R13), times);
     }
-    assert_true(joined(rig));
+}
+
+static void a_return_to_another_place_takes_the_flags_of_any_instruction_there(void **state)
+{
+    check_flags(*state, returning, G_N_ELEMENTS(returning), 4000 / 8);
+    assert_true(joined(*state));
+}
+
+static void flags_go_along_through_code_that_changes_what_they_are_made_of(void **state)
+{
+    check_flags(*state, passed_on, G_N_ELEMENTS(passed_on), 4000);
 }
 
 /* Down from RCX, which is compared with RSI. */
@@ -595,6 +653,7 @@ int main(void)
         PATH_CASE(a_path_is_left_where_a_branch_goes_the_other_way),
         PATH_CASE(a_return_to_another_place_takes_its_flags_there),
         PATH_CASE(a_return_to_another_place_takes_the_flags_of_any_instruction_there),
+        PATH_CASE(flags_go_along_through_code_that_changes_what_they_are_made_of),
         PATH_CASE(a_fault_in_front_of_a_return_has_the_flags_of_before),
         PATH_CASE(code_written_far_behind_the_begin_of_a_path_is_seen),
         PATH_CASE(a_jump_through_a_table_follows_what_the_table_says),
