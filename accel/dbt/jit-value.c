@@ -5,6 +5,7 @@
  *
  *     add rax, 8 ; lea rdx, [rax - 16] ; push rcx        RDX is 8 less than RAX was, and RSP 8 less
  *     mov r10d, eax ; add eax, 1 ; mov esi, eax          R10 is the lower half of RAX as it was, and EAX is 1 more, or 0
+ *     lea edx, [rsi + rax] ; inc eax ; lea ecx, [rax + rsi]    ECX is 1 more than EDX, or 0
  *     movzx ecx, dl ; shr eax, 24                        both are not more than 255
  *
  * Arithmetic of 32 bits wraps around, so what it makes of a register is a new number; only the lower half is that of before plus a
@@ -19,7 +20,9 @@
 
 void jit_values_begin(JitValues *v)
 {
-    *v = (JitValues){.count = 16};
+    v->count = 16;
+    v->sum_count = 0;
+    v->segment_base[0] = v->segment_base[1] = 0;
     for (uint8_t reg = 0; reg < 16; reg++)
         v->reg[reg] = (JitValue){.number = reg, .low = reg, .limit = JIT_NO_LIMIT};
 }
@@ -74,12 +77,74 @@ static bool constant_step(const JitTranslator *t, const JitInsn *in, uint8_t reg
     }
 }
 
-/* All 64 bits of a register are those of what was there before, plus the constant. */
+/* The instruction makes of a register it changes register *first plus register *second times *scale plus *step, or that with their lower
+ * halves if it works on 32 bits; false: who knows. */
+static bool sum_of(const JitInsn *in, uint8_t *first, uint8_t *second, uint8_t *scale, int64_t *step)
+{
+    const ZydisDecodedOperand *to = &in->operands[0], *with = &in->operands[1];
+
+    *first = in->insn->base;
+    *second = in->insn->index;
+    *scale = in->insn->scale;
+    *step = (int64_t)in->insn->disp;
+    if (in->dec.mnemonic == ZYDIS_MNEMONIC_ADD && to->type == ZYDIS_OPERAND_TYPE_REGISTER && with->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        *first = native_gpr_number(to->reg.value);
+        *second = native_gpr_number(with->reg.value);
+        *scale = 1;
+        *step = 0;
+    } else if (in->dec.mnemonic != ZYDIS_MNEMONIC_LEA) {
+        return false;
+    }
+    return in->dec.operand_width >= 32 && *first != INSN_NO_REG && *second != INSN_NO_REG;
+}
+
+static uint16_t sum_number(JitValues *v, uint16_t first, uint16_t second, uint8_t scale)
+{
+    JitSum *s = v->sums, sum = {first, second, v->count, scale};
+
+    if (scale == 1 && first > second) {
+        sum.first = second;
+        sum.second = first;
+    }
+    for (; s < &v->sums[v->sum_count]; s++) {
+        if (s->first == sum.first && s->second == sum.second && s->scale == scale)
+            return s->number;
+    }
+    v->count++;
+    if (v->sum_count < G_N_ELEMENTS(v->sums))
+        v->sums[v->sum_count++] = sum;
+    return sum.number;
+}
+
+/* What an instruction makes of a register, if that is what was there before, or a sum, plus a constant. */
+static bool value_made(const JitTranslator *t, JitValues *v, const JitInsn *in, uint8_t reg, const JitValue *before, JitValue *made)
+{
+    uint8_t first, second, scale;
+    int64_t step;
+
+    if (constant_step(t, in, reg, &first, &step)) {
+        *made = before[first];
+    } else if (sum_of(in, &first, &second, &scale, &step)) {
+        const JitValue *a = &before[first], *b = &before[second];
+
+        made->number = sum_number(v, a->number, b->number, scale);
+        made->shift = a->shift + b->shift * scale;
+        made->low = sum_number(v, a->low, b->low, scale);
+        made->low_shift = a->low_shift + b->low_shift * scale;
+    } else {
+        return false;
+    }
+    made->shift += step;
+    made->low_shift += (uint32_t)step;
+    return true;
+}
+
+/* What the instruction makes is made of all 64 bits of registers. */
 static bool is_whole(const JitInsn *in, const JitValue *before)
 {
     if (in->dec.operand_width == 64)
         return in->dec.mnemonic != ZYDIS_MNEMONIC_LEA || in->insn->addr_size == 8;
-    return in->dec.mnemonic == ZYDIS_MNEMONIC_MOV && jit_value_is_narrow(before);
+    return in->dec.mnemonic == ZYDIS_MNEMONIC_MOV && jit_value_is_narrow(&before[native_gpr_number(in->operands[1].reg.value)]);
 }
 
 /*
@@ -137,19 +202,17 @@ static void new_value(JitValues *v, uint8_t reg, uint64_t limit)
 
 static void follow_write(const JitTranslator *t, JitValues *v, const JitInsn *in, const ZydisDecodedOperand *op, const JitValue *before)
 {
-    uint8_t reg = native_gpr_number(op->reg.value), from;
-    JitValue *now = &v->reg[reg];
-    int64_t step, shift;
+    uint8_t reg = native_gpr_number(op->reg.value);
+    JitValue *now = &v->reg[reg], made = {0};
 
     new_value(v, reg, limit_of(in, op, before));
-    if (!constant_step(t, in, reg, &from, &step))
+    if (!value_made(t, v, in, reg, before, &made))
         return;
-    now->low = before[from].low;
-    now->low_shift = before[from].low_shift + (uint32_t)step;
-    shift = before[from].shift + step;
-    if (is_whole(in, &before[from]) && shift == (int32_t)shift) {
-        now->number = before[from].number;
-        now->shift = shift;
+    now->low = made.low;
+    now->low_shift = made.low_shift;
+    if (is_whole(in, before) && made.shift == (int32_t)made.shift) {
+        now->number = made.number;
+        now->shift = made.shift;
     }
 }
 

@@ -21,10 +21,18 @@ typedef struct JitValue {
     uint64_t limit; /* it is not more than this */
 } JitValue;
 
+/* What one of number first is plus one of number second times scale has this number; so have their lower halves. */
+typedef struct JitSum {
+    uint16_t first, second, number;
+    uint8_t scale;
+} JitSum;
+
 typedef struct JitValues {
     JitValue reg[16];
     uint16_t segment_base[2]; /* FS and GS: numbers of what they have */
     uint16_t count;           /* so many numbers are in use */
+    uint16_t sum_count;
+    JitSum sums[2 * BLOCK_MAX_INSNS];
 } JitValues;
 
 /* Nothing is known any more. */

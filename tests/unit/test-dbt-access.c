@@ -224,9 +224,11 @@ static void elements(Program *p)
         any_access(p, (Mem){base, index, scale, disp});
 }
 
-/* An index of 32 bits that counts: what is at base + (index << scale) + disp lies where memory is, unless it has wrapped around. */
+/* An index of 32 bits that counts: what is at base + (index << scale) + disp lies where memory is, unless it has wrapped around. Or
+ * plus + (index << times) is that. */
 typedef struct Counter {
     uint8_t base, index, scale;
+    uint8_t plus, times; /* plus INSN_NO_REG: none */
     int32_t disp;
 } Counter;
 
@@ -344,28 +346,62 @@ static void count(Program *p, Counter *c)
     }
 }
 
+/* A register that may change. */
+static uint8_t other_value(Program *p, const Counter *c)
+{
+    uint8_t reg = value(p);
+
+    while (reg == c->index || reg == c->plus)
+        reg = value(p);
+    return reg;
+}
+
+/* The index, or a register with the sum, mostly of 32 bits. */
+static uint8_t index_of(Program *p, const Counter *c)
+{
+    uint8_t sum = other_value(p, c);
+
+    if (c->plus == INSN_NO_REG)
+        return c->index;
+    if (c->times || below(p, 2)) {
+        put_mem(p, !below(p, 8), 0x8d, sum, (Mem){c->plus, c->index, c->times, 0}); /* lea */
+    } else if (below(p, 2)) {
+        put_mem(p, !below(p, 8), 0x8d, sum, (Mem){c->index, c->plus, 0, 0});
+    } else {
+        put_regs(p, !below(p, 8), 0x8b, sum, c->index);
+        put_regs(p, !below(p, 8), 0x03, sum, c->plus);
+    }
+    return sum;
+}
+
 static void count_access(Program *p, const Counter *c)
 {
     static const uint16_t opcodes[] = {0x8b, 0x89, 0x8a, 0x88, 0x01, 0x3b};
-    uint8_t with = value(p);
+    uint8_t with = other_value(p, c), index = index_of(p, c);
 
-    if (with == c->index) /* which is to stay */
-        with = GPR_R12;
     if (!below(p, 16))
         put(p, 0x67);
     put_mem(p, below(p, 2), opcodes[below(p, G_N_ELEMENTS(opcodes))], with,
-            (Mem){c->base, c->index, c->scale, c->disp + (int32_t)below(p, 17) - 8});
+            (Mem){c->base, index, c->scale, c->disp + (int32_t)below(p, 17) - 8});
 }
 
 static void counting(Program *p)
 {
-    Counter c = {.base = pointer(p), .index = value(p), .scale = below(p, 3) ? 0 : (uint8_t)below(p, 4)}, was;
+    Counter c = {.base = pointer(p), .index = value(p), .scale = below(p, 3) ? 0 : (uint8_t)below(p, 4), .plus = value(p)}, was;
     uint8_t from = pointer(p);
     unsigned steps = 2 + below(p, 6);
 
+    c.times = below(p, 2) ? 0 : (uint8_t)below(p, 4);
+    if (c.plus == c.index || below(p, 2))
+        c.plus = INSN_NO_REG;
+    else if (below(p, 3))
+        begin_count(p, c.plus);
     begin_count(p, c.index);
     if (c.base != from && c.base != GPR_RSP && below(p, 8)) { /* from is where the first element will be */
-        put_regs(p, true, 0x8b, c.base, c.index);
+        if (c.plus == INSN_NO_REG)
+            put_regs(p, true, 0x8b, c.base, c.index);
+        else
+            put_mem(p, false, 0x8d, c.base, (Mem){c.plus, c.index, c.times, 0});
         put_regs(p, true, 0xc1, 4, c.base);
         put(p, c.scale);
         put_regs(p, true, 0xf7, 3, c.base); /* neg */
@@ -398,6 +434,34 @@ static void by_a_detour(Program *p)
     any_access(p, (Mem){other, INSN_NO_REG, 0, -distance + near(p) / 16});
     put_imm(p, true, SUB, other, (uint32_t)distance);
     any_access(p, (Mem){other, INSN_NO_REG, 0, near(p)});
+}
+
+/* A pointer that is a sum, and the same again, or nearly so. */
+static void sums(Program *p)
+{
+    uint8_t base = pointer(p), index = value(p), to = pointer(p), other = pointer(p), scale = (uint8_t)below(p, 4);
+    int32_t disp = near(p);
+
+    if (to == GPR_RSP || other == GPR_RSP || to == base)
+        return;
+    put_imm(p, false, AND, index, 0xfff);
+    put_mem(p, true, 0x8d, to, (Mem){base, index, scale, disp});
+    any_access(p, (Mem){to, INSN_NO_REG, 0, near(p)});
+    if (below(p, 2))
+        put_imm(p, below(p, 2), below(p, 2) ? ADD : SUB, index, 8 * below(p, 24));
+    if (below(p, 2)) {
+        if (!below(p, 4))
+            put(p, 0x67);
+        if (!below(p, 4) && base != GPR_RSP)
+            put_mem(p, true, 0x8d, other, (Mem){index, base, scale, disp});
+        else
+            put_mem(p, below(p, 8), 0x8d, other, (Mem){base, index, below(p, 8) ? scale : (uint8_t)below(p, 4), disp});
+    } else {
+        put_regs(p, true, 0x8b, other, base);
+        put_regs(p, below(p, 8), 0x03, other, index);
+    }
+    any_access(p, (Mem){other, INSN_NO_REG, 0, near(p)});
+    any_access(p, (Mem){to, INSN_NO_REG, 0, near(p)});
 }
 
 static void move_pointer(Program *p)
@@ -523,7 +587,8 @@ static void flags(Program *p)
 }
 
 static void (*const kinds[])(Program *p) = {near_pointer, near_pointer, near_pointer, elements, elements, by_a_detour,      move_pointer, move_pointer,
-                                            counting,     counting,     counting,     string,   stack,    without_register, flags,        flags};
+                                            counting,     counting,     counting,     string,   stack,    without_register, flags,        flags,
+                                            sums};
 
 /* All pointers get back to where memory is, at the begin of each turn. */
 static void gather_pointers(Program *p)

@@ -166,6 +166,42 @@ static void a_count_of_32_bits_goes_on_at_0(void **state)
     }
 }
 
+/* RDI and RAX are an index together, in 32 bits; RSI and R8 are two ways to the same element. */
+GUEST(sums, "mov $5, %edx\n lea -24(%rbx,%rdx,4), %rsi\n movb $6, (%rsi)\n add $1, %rdx\n lea -24(%rbx,%rdx,4), %rsi\n movb $7, (%rsi)\n"
+            "movzbl -4(%rbx), %r9d\n movzbl (%rbx), %r10d\n"
+            "mov %ebp, %edi\n sub %eax, %edi\n lea (%rdi,%rax), %ecx\n movb $1, (%rbx,%rcx)\n add $1, %eax\n lea (%rax,%rdi), %ecx\n"
+            "movb $2, (%rbx,%rcx)\n inc %edi\n mov %edi, %r11d\n add %eax, %r11d\n movb $3, (%rbx,%r11)\n"
+            "lea -3(%rbx,%r11,1), %rsi\n movb $4, 6(%rsi)\n mov %rbx, %r8\n add %r11, %r8\n movb $5, 4(%r8)\n");
+#define SUMS_SHARED 5u /* of nine */
+
+static void sums_are_counted_as_well(void **state)
+{
+    static const uint8_t expected[] = {1, 2, 3};
+    Rig *rig = *state;
+    const CpuState *s = rig_state(rig, 0);
+    uint64_t *pdpt = rig_mem(rig, 0x3000);
+    bool first = true;
+
+    pdpt[4] = pdpt[0];
+    RIG_LOAD(rig, sums);
+    for (uint64_t rbx = NEXT - 16; rbx < NEXT + 16; rbx++) {
+        for (uint32_t index = (uint32_t)-12; index != 12; index++) {
+            uint8_t *at = rig_mem(rig, rbx + (uint64_t)(int64_t)(int32_t)index);
+
+            memset(at, 0, 8);
+            assert_int_equal(run_times(rig, rbx, index), -1);
+            if (is_translated(rig) && first)
+                assert_int_equal(shared(rig), SUMS_SHARED);
+            first = false;
+            assert_memory_equal(at, expected, sizeof(expected));
+            assert_int_equal(s->gpr[GPR_R9], 6);
+            assert_int_equal(s->gpr[GPR_R10], 7);
+            assert_int_equal(at[5], 4);
+            assert_int_equal(at[6], 5);
+        }
+    }
+}
+
 GUEST(calls, "mov %rsp, %rbp\n mov %rbx, %rsp\n"
              "1: push %rax\n push %r9\n push $3\n sub $24, %rsp\n mov %rcx, 8(%rsp)\n call 2f\n jmp 3f\n"
              "2: push %rbx\n mov 24(%rsp), %rdx\n pop %r10\n ret\n"
@@ -619,6 +655,7 @@ int main(void)
         RIG_CASE(fields_are_where_they_are_alone),
         RIG_CASE(elements_are_where_they_are_alone),
         RIG_CASE(a_count_of_32_bits_goes_on_at_0),
+        RIG_CASE(sums_are_counted_as_well),
         RIG_CASE(the_stack_may_end_its_page_anywhere),
         RIG_CASE(copies_of_a_pointer_are_near_what_it_points_to),
         RIG_CASE(a_fault_is_that_of_the_access_it_belongs_to),
