@@ -59,6 +59,7 @@ DbtBlock *dbt_join_finish(DbtVcpu *v, const DbtJoin *join, const DbtBlock *first
         .heat = first->heat,
         .hot = true,
         .sources = first->sources,
+        .begins_loop = first->begins_loop,
         .joined = true,
         .count = (uint16_t)join->count,
         .straight = (uint16_t)join->straight,

@@ -38,6 +38,7 @@ struct DbtBlock {
     bool crosses;                /* the single instruction goes on in page gpa_next */
     bool joined;                 /* it is of several pieces, or could not be */
     uint8_t sources;             /* when it got hot: exits that led to it (jit-path.c) */
+    bool begins_loop;            /* one of them came from its page, from there or behind */
     uint8_t pieces;              /* how many are listed behind its bytes; 0: it is one */
     uint16_t straight;           /* instructions of the first piece */
     uint64_t gpa_next;

@@ -8,7 +8,7 @@
  *
  * Backward links, to the begin of the unit they leave or lower, look for requests. Every cycle of code has one of those in it,
  * or an indirect branch, which looks itself: the same word is the mask that cuts the address to the number of its
- * entry in the jump cache. In a unit with a link to itself the checks change places, and that link makes the one alone.
+ * entry in the jump cache. In a unit that begins a loop the checks change places, so that near links back make the one alone.
  *
  * A unit that needs flags at its entry takes them from EFLAGS on near links, which save them around the checks if they lead
  * back, and from frame.flags on others. There they are on the way into another page in any case, whether the unit needs them or not:
@@ -214,7 +214,7 @@ void jit_emit_entries(JitTranslator *t)
 {
     JitUnit *u = t->unit;
     /* An instruction that crosses: nobody near has looked at its other page, and what is there now may need flags. */
-    bool passes = t->save_point < 0 || u->next_page_id, flags = t->live_in || passes, alone = loops(t);
+    bool passes = t->save_point < 0 || u->next_page_id, flags = t->live_in || passes, alone = loops(t) || u->block->begins_loop;
     uint32_t again = emit_leave_stub(t, JIT_EXIT_AGAIN, true);
 
     u->entry_back = t->hot->at;

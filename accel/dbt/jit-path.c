@@ -76,6 +76,17 @@ uint8_t jit_path_sources(const DbtJit *jit, const JitUnit *unit)
     return MAX(links, 1);
 }
 
+bool jit_path_begins_loop(const DbtJit *jit, const JitUnit *unit)
+{
+    for (uint32_t i = unit->incoming; i; i = jit->exits[i - 1].next) {
+        const JitExit *exit = &jit->exits[i - 1];
+
+        if (!exit->in_frame && jit->units[exit->unit].rip >= unit->rip)
+            return true;
+    }
+    return false;
+}
+
 /* Most runs of the path's begin may be expected to come there next: more than half, if those who jump there do so equally often. */
 static bool is_usual(PathSearch *s, int offset)
 {

@@ -206,6 +206,7 @@ void jit_unit_counted(DbtJit *jit, JitUnit *u)
     }
     u->block->hot = true;
     u->block->sources = jit_path_sources(jit, u);
+    u->block->begins_loop = jit_path_begins_loop(jit, u);
     jit->stats.hot++;
     dbt_jit_drop_block(jit->v, u->block);
 }

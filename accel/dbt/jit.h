@@ -479,6 +479,8 @@ static inline uint32_t jit_area_offset(const DbtJit *jit, size_t offset)
 DbtBlock *jit_path(DbtJit *jit, DbtBlock *first);
 /* How many exits are linked to the unit: at least 1. */
 uint8_t jit_path_sources(const DbtJit *jit, const JitUnit *unit);
+/* Whether one of them is within the page and leads back. */
+bool jit_path_begins_loop(const DbtJit *jit, const JitUnit *unit);
 
 /* --- jit-translate.c --- */
 /* The unit for the block at rip, linked into nothing yet; NULL: somebody wants the vCPU first. Others may be dropped to make room. */
