@@ -229,7 +229,7 @@ static void elements(Program *p)
 typedef struct Counter {
     uint8_t base, index, scale;
     uint8_t plus, times; /* plus INSN_NO_REG: none */
-    int32_t disp;
+    uint32_t disp; /* modulo 2^32 */
 } Counter;
 
 /* bts reg, 32..35 */
@@ -338,7 +338,7 @@ static void count(Program *p, Counter *c)
     case 7:
         step = below(p, 3) ? (step >= 0 ? 0x200 : -0x200) : far(p);
         put_imm(p, false, ADD, c->index, (uint32_t)step);
-        c->disp -= (int32_t)((uint32_t)step << c->scale);
+        c->disp -= (uint32_t)step << c->scale;
         break;
     default:
         disturb(p, c);
@@ -382,7 +382,7 @@ static void count_access(Program *p, const Counter *c)
     if (!below(p, 16))
         put(p, 0x67);
     put_mem(p, below(p, 2), opcodes[below(p, G_N_ELEMENTS(opcodes))], with,
-            (Mem){c->base, index, c->scale, c->disp + (int32_t)below(p, 17) - 8});
+            (Mem){c->base, index, c->scale, (int32_t)(c->disp + below(p, 17) - 8)});
 }
 
 static void counting(Program *p)
