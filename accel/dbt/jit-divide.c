@@ -25,20 +25,14 @@ bool jit_fits_divide(const JitTranslator *t, const JitInsn *in)
 /* The host register with the divisor, which is not HOST_ADDR; HOST_NO_REG: the interpreter's turn. */
 static uint8_t emit_divisor(JitTranslator *t, const JitInsn *in)
 {
-    uint8_t guest;
     JitPlace place;
 
-    if (in->insn->flags & INSN_MEM) {
-        if (!jit_emit_place(t, in, 8, false, false, &place))
-            return HOST_NO_REG;
-        emit_at(t->hot, true, HOST_LOAD, HOST_TEMP, &place.at);
-        t->keeps_temp = false;
-        return HOST_TEMP;
-    }
-    guest = native_gpr_number(in->operands[0].reg.value);
-    if (!jit_is_spilled(guest))
-        return jit_host(guest);
-    jit_emit_load_spill(t, HOST_TEMP, guest);
+    if (!(in->insn->flags & INSN_MEM))
+        return jit_emit_load_guest(t, native_gpr_number(in->operands[0].reg.value), HOST_TEMP);
+    if (!jit_emit_place(t, in, 8, false, false, &place))
+        return HOST_NO_REG;
+    emit_at(t->hot, true, HOST_LOAD, HOST_TEMP, &place.at);
+    t->keeps_temp = false;
     return HOST_TEMP;
 }
 

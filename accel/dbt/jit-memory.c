@@ -356,30 +356,21 @@ static void check_group_hashed(JitTranslator *t, const JitGroup *g, const HostAd
     emit_rm(t->hot, true, HOST_STORE, HOST_TEMP, GPR_RSP, jit_group_slot(g));
 }
 
-/* The guest's register, or the scratch register that it is loaded into. */
-static uint8_t load_guest(JitTranslator *t, uint8_t guest, uint8_t scratch)
-{
-    if (!jit_is_spilled(guest))
-        return jit_host(guest);
-    jit_emit_load_spill(t, scratch, guest);
-    return scratch;
-}
-
 /* Where the access's registers and HOST_TEMP lead to. */
 static HostAddress group_address(JitTranslator *t, const JitInsn *in, const JitGroup *g, int32_t disp)
 {
     if (has_index(g))
-        return (HostAddress){HOST_TEMP, load_guest(t, in->index, HOST_ADDR), (uint8_t)__builtin_ctz(in->insn->scale), disp};
-    return (HostAddress){load_guest(t, in->base, HOST_ADDR), HOST_TEMP, 0, disp};
+        return (HostAddress){HOST_TEMP, jit_emit_load_guest(t, in->index, HOST_ADDR), (uint8_t)__builtin_ctz(in->insn->scale), disp};
+    return (HostAddress){jit_emit_load_guest(t, in->base, HOST_ADDR), HOST_TEMP, 0, disp};
 }
 
 /* The linear address its range begins at. */
 static HostAddress group_begin(JitTranslator *t, const JitInsn *in, const JitGroup *g, int32_t disp)
 {
-    uint8_t base = load_guest(t, in->base, HOST_ADDR);
+    uint8_t base = jit_emit_load_guest(t, in->base, HOST_ADDR);
 
     if (g->scale)
-        return (HostAddress){base, load_guest(t, in->index, HOST_TEMP), (uint8_t)__builtin_ctz(g->scale), disp};
+        return (HostAddress){base, jit_emit_load_guest(t, in->index, HOST_TEMP), (uint8_t)__builtin_ctz(g->scale), disp};
     return (HostAddress){base, HOST_NO_REG, 0, disp};
 }
 

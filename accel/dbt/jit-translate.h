@@ -234,6 +234,15 @@ static inline void jit_emit_load_spill(JitTranslator *t, uint8_t host, uint8_t g
     emit_rm(t->hot, true, HOST_LOAD, host, GPR_RSP, jit_spill_slot(guest));
 }
 
+/* The guest's register, or the scratch register that it is loaded into. */
+static inline uint8_t jit_emit_load_guest(JitTranslator *t, uint8_t guest, uint8_t scratch)
+{
+    if (!jit_is_spilled(guest))
+        return jit_host(guest);
+    jit_emit_load_spill(t, scratch, guest);
+    return scratch;
+}
+
 static inline void jit_emit_store_spill(JitTranslator *t, uint8_t guest, uint8_t host)
 {
     emit_rm(t->hot, true, HOST_STORE, host, GPR_RSP, jit_spill_slot(guest));
